@@ -1,0 +1,50 @@
+"""Fixtures for every test: the public data, and one thread of computation a worker."""
+
+import os
+import pathlib
+
+# Two pytest workers on two cores: more threads each would only fight. Set before torch is first imported.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+# A test that would reach for a network fails at once instead of waiting.
+for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    os.environ.setdefault(_name, "1")
+
+import pytest
+import torch
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _one_seed_a_test() -> None:
+    """A test's random numbers do not depend on which tests ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def repository() -> pathlib.Path:
+    """The root of the working tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """The folder of public data sets: TRIVIUM_SHARED, or shared/data beside the repository."""
+    folder = pathlib.Path(os.environ.get("TRIVIUM_SHARED", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(
+            f"NO PUBLIC DATA at {folder}: set TRIVIUM_SHARED to the folder that holds tinyshakespeare/ and others"
+        )
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus: int, config: pytest.Config) -> None:
+    """A skip for want of data is no pass: it is said at the end, not only in the counts."""
+    skipped = [report for report in terminalreporter.getreports("skipped") if "NO PUBLIC DATA" in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests were NOT RUN: no public data (see TRIVIUM_SHARED)", red=True)

@@ -1,0 +1,1 @@
+"""What every run stands on: machine, device, number format, seeds, threads, processes, signals, progress."""

@@ -1,0 +1,123 @@
+"""Tiny models of every architecture there is, three ragged texts for them, and what may be asked of each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trivium.models import Architecture, architecture
+from trivium.nn.state import State
+
+V, LENGTHS, SOURCE_LENGTHS = 23, [7, 3, 5], [4, 6, 2]
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """A tiny model of one architecture and what may be asked of it."""
+
+    label: str
+    row: Architecture
+    fields: dict[str, Any]
+
+    def config(self, **changes: Any) -> Any:
+        return self.row.config_class()(vocabulary_size=V, **{**self.fields, **changes})
+
+    def build(self, **changes: Any) -> nn.Module:
+        torch.manual_seed(1)
+        model = self.row.model_class()(self.config(**changes)).double().eval()
+        for parameter in model.parameters():  # nothing may be hidden by a bias of 0 or a gain of 1
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        return model
+
+    @property
+    def reads_a_source(self) -> bool:
+        return self.row.kind.endswith("encoder-decoder")
+
+    @property
+    def goes_on(self) -> bool:
+        """Reads from left to right and can carry a state."""
+        return self.row.kind in ("decoder", "recurrent") or self.reads_a_source
+
+    @property
+    def recurrent(self) -> bool:
+        return self.row.kind.startswith("recurrent")
+
+    def state(self, model: nn.Module, rows: list[int], capacity: int = 12) -> State:
+        """A state that can be carried on, for the given of the three rows."""
+        if not self.reads_a_source:
+            return model.new_state(len(rows), capacity)
+        longest = max(SOURCE_LENGTHS[row] for row in rows)
+        return model.encode(sources()[rows, :longest], torch.tensor(SOURCE_LENGTHS)[rows], capacity=capacity)
+
+    def given(self, model: nn.Module, rows: list[int]) -> dict[str, State]:
+        """What ``forward`` needs beside tokens when nothing is to be cached."""
+        return {"state": self.state(model, rows, capacity=0)} if self.reads_a_source else {}
+
+
+_TRANSFORMER = {"width": 16, "layers": 2, "dropout": 0.1}
+TRACERS = [
+    Tracer("lstm", architecture("lstm"), {"width": 12, "layers": 2, "dropout": 0.1}),
+    Tracer("lstm tied", architecture("lstm"), {"width": 12, "layers": 1, "dropout": 0.1, "tied": True}),
+    Tracer(
+        "text_cnn",
+        architecture("text_cnn"),
+        {"width": 12, "windows": (2, 4), "filters": (5, 6), "highway": True, "classes": 3},
+    ),
+    Tracer(
+        "seq2seq gru",
+        architecture("seq2seq"),
+        {"embedding_width": 10, "width": 12, "layers": 2, "attention_width": 8, "dropout": 0.1},
+    ),
+    Tracer(
+        "seq2seq lstm",
+        architecture("seq2seq"),
+        {"embedding_width": 10, "width": 12, "attention_width": 8, "cell": "lstm", "tied": True, "dropout": 0.1},
+    ),
+    Tracer(
+        "bert",
+        architecture("bert"),
+        {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12, "next_sentence": True},
+    ),
+    Tracer("gpt2", architecture("gpt2"), {**_TRANSFORMER, "heads": 2, "context_tokens": 12}),
+    Tracer(
+        "t5 1.0",
+        architecture("t5"),
+        {**_TRANSFORMER, "decoder_layers": 3, "heads": 2, "head_width": 6, "inner_width": 24, "buckets": 8},
+    ),
+    Tracer(
+        "t5 1.1",
+        architecture("t5"),
+        {
+            **_TRANSFORMER,
+            "heads": 2,
+            "head_width": 6,
+            "inner_width": 24,
+            "furthest_tokens": 6,
+            "buckets": 8,
+            "feedforward": "gated-gelu",
+            "tied": False,
+        },
+    ),
+    Tracer(
+        "llama",
+        architecture("llama"),
+        {**_TRANSFORMER, "heads": 4, "key_value_heads": 2, "head_width": 6, "inner_width": 24, "context_tokens": 12},
+    ),
+]
+GOING_ON = [tracer for tracer in TRACERS if tracer.goes_on]
+PREDICTING = [tracer for tracer in TRACERS if tracer.row.kind != "classifier"]
+NAMED = {"argnames": "tracer", "ids": lambda tracer: tracer.label.replace(" ", "-")}
+every_model = pytest.mark.parametrize(argvalues=TRACERS, **NAMED)
+every_model_that_goes_on = pytest.mark.parametrize(argvalues=GOING_ON, **NAMED)
+every_model_that_predicts = pytest.mark.parametrize(argvalues=PREDICTING, **NAMED)
+
+
+def texts(seed: int = 3) -> Tensor:
+    """Three rows of random tokens; those beyond LENGTHS are the garbage."""
+    return torch.randint(V, (3, max(LENGTHS)), generator=torch.Generator().manual_seed(seed))
+
+
+def sources() -> Tensor:
+    return torch.randint(V, (3, max(SOURCE_LENGTHS)), generator=torch.Generator().manual_seed(4))

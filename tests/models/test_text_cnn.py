@@ -1,0 +1,39 @@
+"""The convolutional classifier beyond the contract: soft tokens, configuration, sizes."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from trivium.errors import ConfigError
+from trivium.models.text_cnn import SIZES, TextCNN, TextCNNConfig
+
+
+def build() -> TextCNN:
+    return TextCNN(TextCNNConfig(vocabulary_size=9, width=6, windows=(2, 3), filters=(4, 5), highway=True)).eval()
+
+
+def test_soft_tokens() -> None:
+    """One-hot mixtures are tokens, and a generator that mixes receives a gradient."""
+    model, tokens = build(), torch.randint(9, (2, 5))
+    one_hot = F.one_hot(tokens, 9).float().requires_grad_()
+    hard, soft = model(tokens).hidden, model(embeddings=model.embed(one_hot)).hidden
+    torch.testing.assert_close(hard, soft)
+    model.classify(soft)[:, 1].sum().backward()
+    assert one_hot.grad.abs().sum() > 0
+
+
+def test_maximum_over_time_needs_no_lengths() -> None:
+    model, tokens, lengths = build(), torch.randint(9, (3, 6)), torch.tensor([6, 1, 4])
+    hidden = model(tokens, lengths=lengths).hidden
+    assert torch.equal(model.classify(hidden), model.classify(hidden, lengths))
+
+
+def test_windows_and_filters_belong_together() -> None:
+    with pytest.raises(ConfigError, match="one number of filters for each window"):
+        TextCNNConfig(windows=(1, 2), filters=(3,))
+
+
+def test_the_discriminator_of_seqgan() -> None:
+    config = SIZES["seqgan"]
+    assert sum(config.filters) == 1720
+    assert TextCNN(config)(torch.randint(5000, (2, 20))).hidden.shape == (2, 20, 1720)

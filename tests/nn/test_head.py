@@ -1,0 +1,67 @@
+"""The chunked head equals the plain computation, values and gradients, for every option."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import trivium.nn.head
+from trivium.nn.head import OutputHead
+
+OPTIONS = [{}, {"bias": True}, {"scale": 0.3}, {"soft_cap": 2.0}, {"bias": True, "scale": 1.7, "soft_cap": 1.5}]
+
+
+def build(options: dict, rows: int = 23) -> tuple[OutputHead, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    head = OutputHead(8, 31, **options).double()
+    nn.init.normal_(head.weight)
+    hidden = torch.randn(rows, 8, dtype=torch.float64, requires_grad=True)
+    return head, hidden, torch.randint(31, (rows,))
+
+
+def gradients(value: torch.Tensor, head: OutputHead, hidden: torch.Tensor) -> list[torch.Tensor]:
+    return list(torch.autograd.grad(value, [hidden, *head.parameters()]))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_nll_sum_equals_cross_entropy(options: dict, weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)  # several chunks and a partial one
+    head, hidden, targets = build(options)
+    weights = torch.rand(23, dtype=torch.float64) if weighted else None
+    each = F.cross_entropy(head.logits(hidden), targets, reduction="none")
+    expected = (each if weights is None else each * weights).sum()
+    value = head.nll_sum(hidden, targets, weights)
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+    for got, want in zip(gradients(3 * value, head, hidden), gradients(3 * expected, head, hidden), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_log_prob_equals_log_softmax(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)
+    head, hidden, targets = build(options, rows=24)
+    upstream = torch.randn(4, 6, dtype=torch.float64)
+    shaped, chosen = hidden.view(4, 6, 8), targets.view(4, 6)
+    expected = F.log_softmax(head.logits(shaped), -1).gather(-1, chosen[..., None])[..., 0]
+    value = head.log_prob(shaped, chosen)
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+    got = gradients((value * upstream).sum(), head, hidden)
+    for a, b in zip(got, gradients((expected * upstream).sum(), head, hidden), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_tied_head_shares_the_embedding_and_its_gradient() -> None:
+    embedding = nn.Embedding(31, 8)
+    head = OutputHead(8, 31, tied_to=embedding)
+    tokens = torch.arange(5)
+    head.nll_sum(embedding(tokens), tokens).backward()
+    assert head.weight is embedding.weight
+    assert (embedding.weight.grad.abs().sum(1) > 0).all()  # every row is an output, not only the five inputs
+
+
+def test_frozen_weight_gets_no_gradient() -> None:
+    head, hidden, targets = build({})
+    head.weight.requires_grad_(False)
+    head.nll_sum(hidden, targets).backward()
+    assert head.weight.grad is None and hidden.grad is not None

@@ -1,0 +1,70 @@
+"""The five verbs of a state, for every kind of layer."""
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from trivium.errors import Unsupported
+from trivium.nn.state import KeyValueCache, Memory, RecurrentState, State
+
+
+def cache_state() -> State:
+    keys = torch.arange(3 * 2 * 4 * 5.0).view(3, 2, 4, 5)
+    return State([KeyValueCache(keys, -keys)], torch.tensor([1, 4, 2]))
+
+
+def recurrent_state() -> State:
+    h = torch.arange(6.0).view(3, 2)
+    return State([RecurrentState((h, h + 10))], torch.tensor([1, 4, 2]))
+
+
+def test_take_reorders_repeats_and_drops() -> None:
+    for state in (cache_state(), recurrent_state()):
+        taken = state.take(torch.tensor([2, 0, 2]))
+        assert taken.lengths.tolist() == [2, 1, 2] and taken.rows == 3
+        before, after = pytree.tree_leaves(state.layers), pytree.tree_leaves(taken.layers)
+        assert all(torch.equal(b[[2, 0, 2]], a) for b, a in zip(before, after, strict=True))
+
+
+def test_join_puts_the_others_behind() -> None:
+    for state in (cache_state(), recurrent_state()):
+        first, rest = state.take(torch.tensor([0])), state.take(torch.tensor([1, 2]))
+        joined = first.join(rest)
+        assert joined.lengths.tolist() == [1, 4, 2]
+        for a, b in zip(pytree.tree_leaves(joined), pytree.tree_leaves(state), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_keep_restarts_rows() -> None:
+    mask = torch.tensor([True, False, True])
+    assert cache_state().keep(mask).lengths.tolist() == [1, 0, 2]
+    kept = recurrent_state().keep(mask).layers[0]
+    assert isinstance(kept, RecurrentState)
+    assert kept.tensors[1].tolist() == [[10, 11], [0, 0], [14, 15]]
+
+
+def test_rollback_shortens_a_cache_and_is_refused_by_a_recurrence() -> None:
+    assert cache_state().rollback(torch.tensor([0, 3, 2])).lengths.tolist() == [0, 3, 2]
+    with pytest.raises(AssertionError):
+        cache_state().rollback(torch.tensor([2, 3, 2]))
+    with pytest.raises(Unsupported, match="cannot be rolled back"):
+        recurrent_state().rollback(torch.tensor([0, 3, 2]))
+
+
+def test_detach_cuts_the_graph() -> None:
+    h = torch.ones(1, 2, requires_grad=True)
+    state = State([RecurrentState((h * 2, h * 3))], torch.tensor([1]))
+    assert all(not leaf.requires_grad for leaf in pytree.tree_leaves(state.detach()))
+
+
+def test_memories_of_unequal_sources_join() -> None:
+    short = Memory(((torch.ones(1, 2, 3, 4),),), torch.tensor([3]))
+    long = Memory(((2 * torch.ones(2, 2, 5, 4),),), torch.tensor([5, 4]))
+    joined = short.join(long)
+    assert joined.lengths.tolist() == [3, 5, 4]
+    assert joined.tensors[0][0].shape == (3, 2, 5, 4) and joined.tensors[0][0][0, :, 3:].abs().sum() == 0
+
+
+def test_states_are_pytrees() -> None:
+    doubled = pytree.tree_map(lambda leaf: leaf * 2, cache_state())
+    assert isinstance(doubled, State) and doubled.lengths.tolist() == [2, 8, 4]

@@ -1,0 +1,149 @@
+"""One file per architecture, and the table of them in the order of history.
+
+The table is data: nothing here imports torch, and a model's file is imported when it is asked for.
+"""
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trivium.errors import Unsupported
+
+Kind = Literal["recurrent", "recurrent encoder-decoder", "classifier", "encoder", "decoder", "encoder-decoder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """One row of the table: where an architecture comes from and where it is found here."""
+
+    name: str
+    """The name people use, also the file's."""
+    year: int
+    """Year of the paper."""
+    paper: str
+    """Authors, year and title."""
+    developer: str
+    """Who published it."""
+    kind: Kind
+    """What it is built as."""
+    module: str
+    """Module that holds it."""
+    model: str
+    """Class of the network."""
+    config: str
+    """Class of its configuration."""
+    model_types: tuple[str, ...]
+    """Values of ``model_type`` in a ``config.json`` that mean it; the first is the one written."""
+
+    def model_class(self) -> Any:
+        """The network's class; imports its file."""
+        return getattr(importlib.import_module(self.module), self.model)
+
+    def config_class(self) -> Any:
+        """The configuration's class; imports its file."""
+        return getattr(importlib.import_module(self.module), self.config)
+
+    def weight_map(self, config: Any) -> Any:
+        """The map between our tensor names and Hugging Face's for this configuration."""
+        return importlib.import_module(self.module).weight_map(config)
+
+    def sizes(self) -> dict[str, Any]:
+        """Published configurations by name; empty where the file defines none."""
+        return dict(vars(importlib.import_module(self.module)).get("SIZES", {}))
+
+
+ARCHITECTURES: tuple[Architecture, ...] = (
+    Architecture(
+        name="lstm",
+        year=1997,
+        paper="Hochreiter and Schmidhuber 1997, Long Short-Term Memory; as a language model Zaremba et al. 2014",
+        developer="TU Munich, IDSIA",
+        kind="recurrent",
+        module="trivium.models.lstm",
+        model="LSTM",
+        config="LSTMConfig",
+        model_types=("trivium-lstm",),
+    ),
+    Architecture(
+        name="text_cnn",
+        year=2014,
+        paper="Kim 2014, Convolutional Neural Networks for Sentence Classification",
+        developer="New York University",
+        kind="classifier",
+        module="trivium.models.text_cnn",
+        model="TextCNN",
+        config="TextCNNConfig",
+        model_types=("trivium-text-cnn",),
+    ),
+    Architecture(
+        name="seq2seq",
+        year=2015,
+        paper="Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate",
+        developer="Jacobs University Bremen, Université de Montréal",
+        kind="recurrent encoder-decoder",
+        module="trivium.models.seq2seq",
+        model="Seq2Seq",
+        config="Seq2SeqConfig",
+        model_types=("trivium-seq2seq",),
+    ),
+    Architecture(
+        name="bert",
+        year=2018,
+        paper="Devlin et al. 2018, BERT: Pre-training of Deep Bidirectional Transformers",
+        developer="Google",
+        kind="encoder",
+        module="trivium.models.bert",
+        model="Bert",
+        config="BertConfig",
+        model_types=("bert",),
+    ),
+    Architecture(
+        name="gpt2",
+        year=2019,
+        paper="Radford et al. 2019, Language Models are Unsupervised Multitask Learners",
+        developer="OpenAI",
+        kind="decoder",
+        module="trivium.models.gpt2",
+        model="GPT2",
+        config="GPT2Config",
+        model_types=("gpt2",),
+    ),
+    Architecture(
+        name="t5",
+        year=2019,
+        paper="Raffel et al. 2019, Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
+        developer="Google",
+        kind="encoder-decoder",
+        module="trivium.models.t5",
+        model="T5",
+        config="T5Config",
+        model_types=("t5",),
+    ),
+    Architecture(
+        name="llama",
+        year=2023,
+        paper="Touvron et al. 2023, LLaMA: Open and Efficient Foundation Language Models",
+        developer="Meta",
+        kind="decoder",
+        module="trivium.models.llama",
+        model="Llama",
+        config="LlamaConfig",
+        model_types=("llama",),
+    ),
+)
+
+
+def architecture(name: str) -> Architecture:
+    """The row called ``name``, or whose ``model_types`` hold it; ``Unsupported`` with what exists otherwise."""
+    for row in ARCHITECTURES:
+        if name == row.name or name in row.model_types:
+            return row
+    known = [alias for row in ARCHITECTURES for alias in (row.name, *row.model_types)]
+    close = difflib.get_close_matches(name, known, n=1)
+    raise Unsupported(
+        f"no architecture is called {name!r}",
+        received=name,
+        expected=", ".join(row.name for row in ARCHITECTURES),
+        fix=f"did you mean {close[0]!r}?" if close else "`trivium models` lists what there is",
+    )

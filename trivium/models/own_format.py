@@ -1,0 +1,31 @@
+"""``config.json`` and weight maps of the families that only Trivium knows: field and tensor names are our own."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from trivium.config import from_dict, to_dict
+from trivium.nn.weight_map import Rename, WeightMap
+
+Config = TypeVar("Config")
+
+# What a folder's writer, or transformers, adds to any config.json and a network is not built from.
+_ENVELOPE = {"model_type", "architectures", "dtype", "torch_dtype", "transformers_version", "quantization_config"}
+_TOKEN_IDS = {"bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "decoder_start_token_id"}
+
+
+def read_config(kind: type[Config], config: dict[str, Any]) -> Config:
+    """The dataclass ``kind`` from a ``config.json``; ``ConfigError`` that tells every unknown or wrong field."""
+    fields = {name: value for name, value in config.items() if name not in _ENVELOPE | _TOKEN_IDS}
+    return from_dict(kind, fields, source="config.json")
+
+
+def write_config(config: Any, model_type: str, architecture: str) -> dict[str, Any]:
+    """What ``read_config`` reads back to an equal configuration."""
+    assert dataclasses.is_dataclass(config)
+    return {"model_type": model_type, "architectures": [architecture], **to_dict(config)}
+
+
+def same_names(names: Iterable[str], *, layers: int = 0, tied: tuple[str, ...] = ()) -> WeightMap:
+    """The map of a family whose files hold our own names."""
+    return WeightMap(tuple(Rename(name, name) for name in names), layers, tied)

@@ -1,0 +1,51 @@
+"""Feed-forward layers: the plain two-matrix one and the gated one."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trivium.nn.linear import Linear
+
+Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "tanh"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),  # Hendrycks and Gimpel 2016, the tanh approximation
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+class FeedForward(nn.Module):
+    """W_2 act(W_1 x) (Vaswani et al. 2017, eq. 2)."""
+
+    def __init__(self, width: int, inner_width: int, activation: Activation, *, bias: bool = True) -> None:
+        super().__init__()
+        self.up = Linear(width, inner_width, bias=bias)
+        self.down = Linear(inner_width, width, bias=bias)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return self.down(ACTIVATIONS[self.activation](self.up(x)))
+
+
+class GatedFeedForward(nn.Module):
+    """W_down (act(W_gate x) * W_up x) (Shazeer 2020, "GLU Variants Improve Transformer", eq. 6).
+
+    Gate and up are one matrix: a single larger product is faster than two, most of all for one token.
+    """
+
+    def __init__(self, width: int, inner_width: int, activation: Activation, *, bias: bool = False) -> None:
+        super().__init__()
+        self.gate_up = Linear(width, 2 * inner_width, bias=bias)
+        self.down = Linear(inner_width, width, bias=bias)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(ACTIVATIONS[self.activation](gate) * up)

@@ -1,0 +1,202 @@
+"""What a model remembers between two calls: one row per request, one layer state per layer.
+
+Beam search, continuous batching, prefix reuse and speculative decoding need nothing else than the
+five verbs below, whatever the architecture keeps: keys and values, an LSTM's ``(h, c)`` or the
+memory of an encoder.
+
+A state handed to ``forward`` is consumed: its buffers may be written in place, and the caller goes
+on with ``Output.state``. Shapes are static (a cache is allocated once, to its capacity), and every
+class here is a pytree, so a state passes through ``torch.compile`` and ``torch.func``.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from trivium.errors import Unsupported
+
+
+@runtime_checkable
+class LayerState(Protocol):
+    """One layer's share of a ``State``; row ``b`` of every tensor belongs to request ``b``."""
+
+    def take(self, rows: Int[Tensor, "R"]) -> Self:
+        """Rows in the given order, repeated or dropped."""
+        ...
+
+    def join(self, other: Self) -> Self:
+        """The rows of both, ours first."""
+        ...
+
+    def keep(self, mask: Bool[Tensor, "B"]) -> Self:
+        """Rows where ``mask`` is false start again from nothing."""
+        ...
+
+    def rollback(self, lengths: Int[Tensor, "B"]) -> Self:
+        """Forget what came after ``lengths`` tokens; ``Unsupported`` where that cannot be undone."""
+        ...
+
+    def detach(self) -> Self:
+        """The same values, cut from the graph that made them."""
+        ...
+
+
+@dataclass
+class KeyValueCache:
+    """Keys and values of every token so far; token ``t`` of row ``b`` sits in slot ``t``.
+
+    Rows are left-aligned, so a slot is a position and a length is a mask. What lies beyond a row's
+    length is left over from a longer past and is never visible.
+    """
+
+    keys: Float[Tensor, "B H C K"]
+    values: Float[Tensor, "B H C K"]
+
+    @classmethod
+    def empty(cls, rows: int, heads: int, capacity: int, head_width: int, like: Tensor) -> Self:
+        """A cache for ``rows`` requests of at most ``capacity`` tokens, of the dtype and device of ``like``."""
+        shape = (rows, heads, capacity, head_width)
+        return cls(like.new_zeros(shape), like.new_zeros(shape))
+
+    @property
+    def capacity(self) -> int:
+        """Slots per row."""
+        return self.keys.shape[2]
+
+    def take(self, rows: Int[Tensor, "R"]) -> Self:
+        return type(self)(self.keys[rows], self.values[rows])
+
+    def join(self, other: Self) -> Self:
+        assert self.capacity == other.capacity, (self.capacity, other.capacity)
+        return type(self)(torch.cat([self.keys, other.keys]), torch.cat([self.values, other.values]))
+
+    def keep(self, mask: Bool[Tensor, "B"]) -> Self:
+        return self  # the row's length is set to 0 by State.keep: what lies beyond a length is invisible
+
+    def rollback(self, lengths: Int[Tensor, "B"]) -> Self:
+        return self  # likewise: State.lengths alone decides what is visible
+
+    def detach(self) -> Self:
+        return type(self)(self.keys.detach(), self.values.detach())
+
+
+@dataclass
+class RecurrentState:
+    """What a recurrent layer carries: ``h`` for an Elman or GRU layer, ``(h, c)`` for an LSTM.
+
+    Each tensor is ``[B, D]``. A recurrence cannot be undone, so ``rollback`` is refused.
+    """
+
+    tensors: tuple[Float[Tensor, "B _"], ...]
+
+    def take(self, rows: Int[Tensor, "R"]) -> Self:
+        return type(self)(tuple(tensor[rows] for tensor in self.tensors))
+
+    def join(self, other: Self) -> Self:
+        return type(self)(tuple(torch.cat(pair) for pair in zip(self.tensors, other.tensors, strict=True)))
+
+    def keep(self, mask: Bool[Tensor, "B"]) -> Self:
+        return type(self)(tuple(torch.where(mask[:, None], tensor, 0.0) for tensor in self.tensors))
+
+    def rollback(self, lengths: Int[Tensor, "B"]) -> Self:
+        raise Unsupported(
+            "a recurrent state cannot be rolled back",
+            received="State.rollback on a recurrent model",
+            expected="a model that keeps its whole past (a Transformer)",
+            fix="keep the state from before the step, or decode without speculation",
+        )
+
+    def detach(self) -> Self:
+        return type(self)(tuple(tensor.detach() for tensor in self.tensors))
+
+
+@dataclass
+class Memory:
+    """What a decoder reads of its source: per decoder layer whatever that layer made of it, and the source lengths.
+
+    ``tensors[i]`` is layer ``i``'s tuple (projected keys and values, or encoder outputs); every
+    tensor has the row first.
+    """
+
+    tensors: tuple[tuple[Float[Tensor, "B ..."], ...], ...]
+    lengths: Int[Tensor, "B"]
+
+    def take(self, rows: Int[Tensor, "R"]) -> Self:
+        return type(self)(tuple(tuple(t[rows] for t in layer) for layer in self.tensors), self.lengths[rows])
+
+    def join(self, other: Self) -> Self:
+        """The rows of both; sources of unequal padded length are padded to the longer (masks go by ``lengths``)."""
+        layers = zip(self.tensors, other.tensors, strict=True)
+        tensors = tuple(tuple(_join_padded(a, b) for a, b in zip(ours, theirs, strict=True)) for ours, theirs in layers)
+        return type(self)(tensors, torch.cat([self.lengths, other.lengths]))
+
+    def detach(self) -> Self:
+        return type(self)(tuple(tuple(t.detach() for t in layer) for layer in self.tensors), self.lengths)
+
+
+def _join_padded(a: Tensor, b: Tensor) -> Tensor:
+    """Concatenate rows, zero-padding every other dimension to the larger of the two."""
+    shape = [max(x, y) for x, y in zip(a.shape[1:], b.shape[1:], strict=True)]
+
+    def padded(tensor: Tensor) -> Tensor:
+        if list(tensor.shape[1:]) == shape:
+            return tensor
+        out = tensor.new_zeros(tensor.shape[0], *shape)
+        out[tuple(slice(0, size) for size in tensor.shape)] = tensor
+        return out
+
+    return torch.cat([padded(a), padded(b)])
+
+
+@dataclass
+class State:
+    """Everything a model needs to go on with ``B`` requests.
+
+    ``lengths[b]`` counts the tokens row ``b`` has seen. ``memory`` is set for encoder-decoders.
+    ``layers`` is empty for an encoder-decoder that is being trained: the whole target is given at
+    once and nothing need be cached.
+    """
+
+    layers: list[LayerState]
+    lengths: Int[Tensor, "B"]
+    memory: Memory | None = field(default=None)
+
+    @property
+    def rows(self) -> int:
+        """Number of requests."""
+        return self.lengths.shape[0]
+
+    def take(self, rows: Int[Tensor, "R"]) -> "State":
+        """Rows in the given order, repeated (beams) or dropped (finished requests)."""
+        memory = None if self.memory is None else self.memory.take(rows)
+        return State([layer.take(rows) for layer in self.layers], self.lengths[rows], memory)
+
+    def join(self, other: "State") -> "State":
+        """The rows of both, ours first: requests that arrive between two steps."""
+        assert (self.memory is None) == (other.memory is None), "a state with memory joins one with memory"
+        layers = [a.join(b) for a, b in zip(self.layers, other.layers, strict=True)]
+        memory = None if self.memory is None or other.memory is None else self.memory.join(other.memory)
+        return State(layers, torch.cat([self.lengths, other.lengths]), memory)
+
+    def keep(self, mask: Bool[Tensor, "B"]) -> "State":
+        """Rows where ``mask`` is false start again from nothing (a new document in truncated back-propagation)."""
+        lengths = torch.where(mask, self.lengths, 0)
+        return State([layer.keep(mask) for layer in self.layers], lengths, self.memory)
+
+    def rollback(self, lengths: Int[Tensor, "B"]) -> "State":
+        """Forget what came after ``lengths`` tokens (rejected drafts). ``Unsupported`` for recurrent layers."""
+        assert bool((lengths <= self.lengths).all()), "a rollback cannot lengthen a row"
+        return replace(self, layers=[layer.rollback(lengths) for layer in self.layers], lengths=lengths)
+
+    def detach(self) -> "State":
+        """The same state, cut from the graph: the truncation in truncated back-propagation."""
+        memory = None if self.memory is None else self.memory.detach()
+        return State([layer.detach() for layer in self.layers], self.lengths, memory)
+
+
+for _kind in (KeyValueCache, RecurrentState, Memory, State):
+    pytree.register_dataclass(_kind)

@@ -1,0 +1,205 @@
+"""How one checkpoint's tensors become another's: data, invertible, strict in both directions.
+
+A map is a list of entries between *our* names and *their* names (Hugging Face's, GGUF's, ...). The
+same list is read from left to right when exporting and from right to left when importing, one tensor
+at a time, so that a transform (a 4-bit quantiser, a shard) never sees a full copy of the model.
+
+Patterns hold ``{i}`` for the layer (and ``{e}`` for the expert inside ``Stack``).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trivium.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Rename:
+    """The same tensor under another name."""
+
+    ours: str
+    theirs: str
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (self.ours,), (self.theirs,)
+
+    def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
+        return theirs
+
+    def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
+        return ours
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """A matrix stored the other way round (GPT-2's ``Conv1D`` keeps ``[in, out]``)."""
+
+    ours: str
+    theirs: str
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (self.ours,), (self.theirs,)
+
+    def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
+        return [theirs[0].mT.contiguous()]
+
+    def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
+        return [ours[0].mT.contiguous()]
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """Several of their tensors make one of ours, concatenated along the first dimension (q, k, v -> qkv)."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (self.ours,), self.theirs
+
+    def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
+        return [torch.cat(theirs)]
+
+    def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
+        return [part.contiguous() for part in ours[0].split(self.sizes)]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One of their tensors makes several of ours, cut along the first dimension."""
+
+    ours: tuple[str, ...]
+    theirs: str
+    sizes: tuple[int, ...]
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return self.ours, (self.theirs,)
+
+    def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
+        return [part.contiguous() for part in theirs[0].split(self.sizes)]
+
+    def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
+        return [torch.cat(ours)]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Their numbered tensors (``{e}``: one an expert) make one of ours with a leading dimension."""
+
+    ours: str
+    theirs: str
+    count: int
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (self.ours,), tuple(self.theirs.replace("{e}", str(e)) for e in range(self.count))
+
+    def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
+        return [torch.stack(theirs)]
+
+    def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
+        return [part.contiguous() for part in ours[0].unbind()]
+
+
+Entry = Rename | Transpose | Fuse | Split | Stack
+
+
+@dataclass(frozen=True)
+class WeightMap:
+    """The entries of one architecture, and how often the ones with ``{i}`` are repeated.
+
+    ``tied`` names parameters of ours that are the same tensor as another one and are not stored;
+    ``ignored`` names (patterns of) their tensors that carry nothing (old causal-mask buffers).
+    """
+
+    entries: tuple[Entry, ...]
+    layers: int = 0
+    tied: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def expand(self) -> Iterator[tuple[Entry, tuple[str, ...], tuple[str, ...]]]:
+        """Every entry with its concrete names, ours and theirs, layer after layer."""
+        for entry in self.entries:
+            ours, theirs = entry.names()
+            if any("{i}" in name for name in ours + theirs):
+                for i in range(self.layers):
+                    yield entry, tuple(_at(name, i) for name in ours), tuple(_at(name, i) for name in theirs)
+            else:
+                yield entry, ours, theirs
+
+    def ignored_names(self) -> set[str]:
+        """Their names that may be present and are not read."""
+        return {_at(name, i) for name in self.ignored for i in range(max(self.layers, 1))}
+
+
+def _at(pattern: str, layer: int) -> str:
+    return pattern.replace("{i}", str(layer))
+
+
+def load_into(
+    model: nn.Module,
+    weight_map: WeightMap,
+    names: Iterable[str],
+    read: Callable[[str], Tensor],
+    assign: Callable[[str, Tensor], None] | None = None,
+) -> None:
+    """Fill ``model`` from tensors called ``names`` that ``read`` fetches one at a time.
+
+    ``assign(our_name, tensor)`` replaces the plain copy (a quantiser). Raises ``CheckpointError``
+    listing everything missing, unexpected or mis-shaped, before any parameter is touched by a
+    wrong tensor: names are compared first, shapes as they arrive.
+    """
+    _check_names(model, weight_map, set(names))
+    targets = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
+    wrong: list[str] = []
+    for entry, ours, theirs in weight_map.expand():
+        tensors = [read(name) for name in theirs]
+        try:
+            converted = entry.to_ours(tensors)
+        except RuntimeError:  # shapes that cannot even be cut or joined
+            wrong.append(
+                f"{' + '.join(theirs)}: {' + '.join(str(list(tensor.shape)) for tensor in tensors)} do not fit"
+            )
+            continue
+        del tensors  # else they would live on while the next are read
+        for name, tensor in zip(ours, converted, strict=True):
+            target = targets[name]
+            if tensor.shape != target.shape:
+                wrong.append(f"{' + '.join(theirs)}: {list(tensor.shape)}, the model has {list(target.shape)}")
+            elif assign is not None:
+                assign(name, tensor)
+            else:
+                with torch.no_grad():
+                    target.copy_(tensor)
+    if wrong:
+        raise CheckpointError(
+            f"{len(wrong)} tensor(s) of the checkpoint have another shape than config.json says",
+            received="\n".join(wrong),
+            fix="the weights and config.json come from different models: take both from one folder",
+        )
+
+
+def _check_names(model: nn.Module, weight_map: WeightMap, present: set[str]) -> None:
+    needed = {name for _, _, theirs in weight_map.expand() for name in theirs}
+    missing, unexpected = needed - present, present - needed - weight_map.ignored_names()
+    mapped = {name for _, ours, _ in weight_map.expand() for name in ours} | set(weight_map.tied)
+    assert mapped == set(model.state_dict()), f"weight map and model differ: {sorted(mapped ^ set(model.state_dict()))}"
+    if missing or unexpected:
+        lines = [f"missing: {name}" for name in sorted(missing)] + [f"unexpected: {n}" for n in sorted(unexpected)]
+        raise CheckpointError(
+            "the checkpoint's tensors are not those of its config.json",
+            received="\n".join(lines[:20] + ([f"... and {len(lines) - 20} more"] if len(lines) > 20 else [])),
+            expected=f"{len(needed)} tensors",
+            fix="check model_type and the layer count in config.json, or download the checkpoint again",
+        )
+
+
+def export(state: Mapping[str, Tensor], weight_map: WeightMap) -> Iterator[tuple[str, Tensor]]:
+    """Their ``(name, tensor)`` pairs from our state dict, one entry at a time; every tensor of ours is used."""
+    mapped = {name for _, ours, _ in weight_map.expand() for name in ours} | set(weight_map.tied)
+    assert mapped == set(state), f"weight map and model differ: {sorted(mapped ^ set(state))}"
+    for entry, ours, theirs in weight_map.expand():
+        yield from zip(theirs, entry.to_theirs([state[name] for name in ours]), strict=True)

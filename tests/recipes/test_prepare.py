@@ -1,0 +1,146 @@
+"""`prepare`: from text to shards, counted, deterministic, whole or not at all."""
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trivium import tokenizers
+from trivium.data.prepared import Prepared, open_prepared
+from trivium.errors import ConfigError, DataError, StorageError
+from trivium.recipes.prepare import PrepareConfig, prepare, summary
+
+KEYS = {"documents_in", "documents_out", "bytes_in", "bytes_out", "removed", "tokens", "manifest"}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for n in range(120):
+        words = " ".join(f"word{n * k % 97} and{n}" for k in range(1, 30))
+        (folder / f"{n:03}.txt").write_text(f"Text number {n}.\r\n{words} é\n")
+    (folder / "again.txt").write_text((folder / "007.txt").read_text())
+    (folder / "blank.txt").write_bytes(b"\x01")
+    (folder / "empty.txt").write_bytes(b"")
+    return folder
+
+
+def run(source: Path, output: Path, **options: Any) -> Prepared:
+    settings = {"vocabulary_size": 400, "validation_fraction": 0.1, **options}
+    return prepare(PrepareConfig(sources=(str(source),), output=output, **settings), silent=True)
+
+
+def test_text_becomes_shards_and_every_step_is_counted(source: Path, tmp_path: Path) -> None:
+    prepared = run(source, tmp_path / "out")
+    assert sorted(path.name for path in prepared.folder.iterdir()) == [
+        "funnel.json",
+        "manifest.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "train",
+        "validation",
+    ]
+    result = summary(prepared)
+    assert set(result) == KEYS
+    assert result["documents_in"] == 122
+    assert result["removed"]["file passed over"] == 1
+    assert result["removed"]["nothing left after cleaning"] == 1
+    assert result["removed"]["duplicate"] == 1
+    removed = sum(result["removed"].values()) - result["removed"]["file passed over"]
+    assert result["documents_in"] - removed == result["documents_out"]
+    assert result["tokens"] == prepared.train.num_tokens + prepared.validation.num_tokens
+    assert result["bytes_out"] == prepared.train.num_bytes + prepared.validation.num_bytes
+    assert Path(result["manifest"]).exists()
+    duplicate = next(step for step in prepared.funnel if step["rule"] == "duplicate")
+    assert duplicate["examples"][0]["id"] == "again.txt"
+    assert duplicate["examples"][0]["reason"] == "repeats 007.txt"
+    document = prepared.train.document(0)
+    assert document[0] == prepared.tokenizer.bos_id
+    assert document[-1] == prepared.tokenizer.eos_id
+    texts = [*prepared.texts("train"), *prepared.texts("validation")]
+    assert all(text.startswith("Text number") and text.endswith("é") and "\r" not in text for text in texts)
+    assert sum(len(text.encode()) for text in texts) == result["bytes_out"]
+
+
+def test_the_same_input_gives_the_same_bytes(source: Path, tmp_path: Path) -> None:
+    first, second = run(source, tmp_path / "a"), run(source, tmp_path / "b")
+    names = [path.relative_to(first.folder) for path in first.folder.rglob("*") if path.is_file()]
+    assert len(names) == 10
+    assert all((first.folder / name).read_bytes() == (second.folder / name).read_bytes() for name in names)
+    assert first.fingerprint != run(source, tmp_path / "c", validation_fraction=0.2).fingerprint
+
+
+def test_a_given_vocabulary_is_used_as_it_is(source: Path, tmp_path: Path) -> None:
+    tokenizers.train(["other text"] * 3, vocabulary_size=270).save(tmp_path / "vocabulary")
+    prepared = run(source, tmp_path / "out", tokenizer=tmp_path / "vocabulary")
+    assert prepared.tokenizer.files() == tokenizers.load(tmp_path / "vocabulary").files()
+
+
+def test_one_book_is_split_at_its_end(tmp_path: Path) -> None:
+    text = "".join(f"{n}. To be or not to be.\n" for n in range(500)).rstrip("\n")
+    (tmp_path / "book.txt").write_text(text)
+    prepared = run(tmp_path / "book.txt", tmp_path / "out", kind="character", vocabulary_size=None)
+    assert prepared.manifest["split"] == "tail"
+    assert "".join([*prepared.texts("train"), *prepared.texts("validation")]) == text
+    assert prepared.validation.num_documents == 1
+
+
+def test_the_embedded_corpus_is_a_source(tmp_path: Path) -> None:
+    config = PrepareConfig(sources=("embedded:numpy",), output=tmp_path / "out", vocabulary_size=512)
+    prepared = prepare(config, silent=True)
+    assert prepared.manifest["licences"] == {"BSD-3-Clause": prepared.manifest["documents_out"]}
+    assert prepared.manifest["removed"]["near-duplicate of training"] > 0
+    with pytest.raises(DataError, match="no such part\n  received: scipy"):
+        prepare(PrepareConfig(sources=("embedded:scipy",), output=tmp_path / "x"), silent=True)
+
+
+def test_a_failure_leaves_the_old_data_and_nothing_else(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run(source, tmp_path / "out").fingerprint
+
+    def full(path: Path, *args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    for method in ("write_bytes", "write_text"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, method, full)
+            with pytest.raises(StorageError, match="No space left on device"):
+                run(source, tmp_path / "out", validation_fraction=0.2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+    assert open_prepared(tmp_path / "out").fingerprint == before
+
+
+def test_wrong_requests_are_refused_before_any_work(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="validation_fraction"):
+        run(source, tmp_path / "out", validation_fraction=1.0)
+    with pytest.raises(ConfigError, match="needs the size"):
+        run(source, tmp_path / "out", vocabulary_size=None)
+    with pytest.raises(ConfigError, match="nothing to prepare"):
+        prepare(PrepareConfig(sources=(), output=tmp_path / "out"), silent=True)
+    with pytest.raises(StorageError, match="holds something else than prepared data"):
+        run(source, source)
+    with pytest.raises(StorageError, match="the output is a file"):
+        run(source, source / "001.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_damage_to_a_prepared_folder_is_noticed(source: Path, tmp_path: Path) -> None:
+    folder = run(source, tmp_path / "out").folder
+    with pytest.raises(StorageError, match="no prepared data here"):
+        open_prepared(source)
+    content = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(content.replace('"<|pad|>"', '"<|pod|>"'))
+    with pytest.raises(DataError, match="not those of the manifest"):
+        open_prepared(folder)
+    (folder / "tokenizer.json").write_text(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": "x"}))
+    with pytest.raises(DataError, match="not a manifest of this format"):
+        open_prepared(folder)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match="not JSON"):
+        open_prepared(folder)

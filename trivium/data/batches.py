@@ -1,0 +1,211 @@
+"""The shapes of data that objectives consume, one frozen dataclass each.
+
+Rows are ragged: they are left-aligned, ``lengths`` counts the valid positions, and whatever stands beyond them is
+unspecified. A loss therefore masks by ``mask`` or ``lengths`` and never by the id of a padding token. ``mask`` marks
+the positions whose target is trained on; ``num_tokens`` counts them, and is what a sum of losses is divided by after
+it has been added over all micro-batches and all ranks.
+
+Letters: B batch, T target length, S source length.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Shape = TypeVar("Shape", bound="Batch")
+
+
+class Batch(ABC):
+    """What every batch can do, whatever its fields: move, split by rows, count."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Number of rows, B."""
+
+    @property
+    @abstractmethod
+    def num_tokens(self) -> int:
+        """Number of trained positions: the true count that the summed loss is divided by."""
+
+    def to(self: Shape, device: torch.device | str) -> Shape:
+        """The same batch with every tensor on ``device``."""
+        return type(self)(**{name: _moved(value, device) for name, value in _items(self)})
+
+    def split(self: Shape, n: int) -> list[Shape]:
+        """At most ``n`` micro-batches of consecutive rows whose sizes differ by at most one, none of them empty.
+
+        Rows keep their order, so joining the parts gives back the batch. Tensors are views, nothing is copied.
+        """
+        assert n >= 1, f"a batch is split in at least one part, not {n}"
+        count = max(1, min(n, self.rows))
+        size, larger = divmod(self.rows, count)
+        parts: list[Shape] = []
+        start = 0
+        for index in range(count):
+            stop = start + size + (index < larger)
+            parts.append(type(self)(**{name: _cut(value, start, stop) for name, value in _items(self)}))
+            start = stop
+        return parts
+
+
+@dataclass(frozen=True, eq=False)
+class CausalBatch(Batch):
+    """Next-token prediction: ``targets[b, t]`` follows ``tokens[b, : t + 1]``. An RNN and a LLaMA take the same."""
+
+    tokens: Int[Tensor, "B T"]
+    """Input ids."""
+    targets: Int[Tensor, "B T"]
+    """The id to predict at each position; unspecified (but a valid id) where ``mask`` is False."""
+    mask: Bool[Tensor, "B T"]
+    """True where the target is trained on."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each row."""
+    segments: Int[Tensor, "B T"] | None = None
+    """Index of the document that a position belongs to, counted from 0 within its row; attention never crosses
+    documents, positions restart in each; negative = padding."""
+    continues: Bool[Tensor, "B"] | None = None
+    """True for the rows that carry on from the same row of the previous batch (truncated back-propagation)."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedBatch(Batch):
+    """Masked-token prediction (BERT): ``targets`` are the original ids, predicted where ``mask`` is True."""
+
+    tokens: Int[Tensor, "B T"]
+    """Corrupted ids."""
+    targets: Int[Tensor, "B T"]
+    """Original ids."""
+    mask: Bool[Tensor, "B T"]
+    """True at the positions to predict."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each row."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Seq2SeqBatch(Batch):
+    """A source and the target to write for it, with the decoder's input already shifted right."""
+
+    source: Int[Tensor, "B S"]
+    """Encoder ids."""
+    source_lengths: Int[Tensor, "B"]
+    """Valid positions of each source."""
+    tokens: Int[Tensor, "B T"]
+    """Decoder input: the start id, then the target without its last id."""
+    targets: Int[Tensor, "B T"]
+    """The target, ended by EOS."""
+    mask: Bool[Tensor, "B T"]
+    """True where the target is trained on."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each target."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledBatch(Batch):
+    """One label for each row (classification)."""
+
+    tokens: Int[Tensor, "B T"]
+    """Input ids."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each row."""
+    labels: Int[Tensor, "B"]
+    """Class index of each row."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return self.rows
+
+
+@dataclass(frozen=True, eq=False)
+class PreferenceBatch(Batch):
+    """Two answers to the same prompts: row b of ``chosen`` was preferred to row b of ``rejected``."""
+
+    chosen: CausalBatch
+    """The preferred answers, trained on the answer only."""
+    rejected: CausalBatch
+    """The other answers, trained on the answer only."""
+
+    @property
+    def rows(self) -> int:
+        return self.chosen.rows
+
+    @property
+    def num_tokens(self) -> int:
+        return self.chosen.num_tokens + self.rejected.num_tokens
+
+
+@dataclass(frozen=True, eq=False)
+class RolloutBatch(Batch):
+    """Prompts with the completions that a policy sampled for them, and what was recorded while it did."""
+
+    tokens: Int[Tensor, "B T"]
+    """Prompt then completion."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each row, prompt included."""
+    prompt_lengths: Int[Tensor, "B"]
+    """Positions of each row that are prompt."""
+    log_probs: Float[Tensor, "B T"]
+    """Natural log-probability of ``tokens[b, t]`` under the policy that sampled it."""
+    values: Float[Tensor, "B T"]
+    """The critic's estimate at each position."""
+    rewards: Float[Tensor, "B T"]
+    """Reward received at each position."""
+    mask: Bool[Tensor, "B T"]
+    """True at the completion's positions."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.mask.sum())
+
+
+def _items(batch: Any) -> list[tuple[str, Any]]:
+    return [(field.name, getattr(batch, field.name)) for field in fields(batch)]
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    return None if value is None else value.to(device)
+
+
+def _cut(value: Any, start: int, stop: int) -> Any:
+    """Rows ``start:stop`` of a field: a tensor, a nested batch, or nothing."""
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return value[start:stop]
+    return type(value)(**{name: _cut(inner, start, stop) for name, inner in _items(value)})

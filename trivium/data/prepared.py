@@ -1,0 +1,99 @@
+"""What `trivium prepare` leaves behind, opened again: shards, vocabulary, manifest.
+
+prepared = open_prepared("data/mine")
+prepared.train, prepared.validation          # TokenStore
+prepared.tokenizer
+prepared.fingerprint                         # goes into trivium.json of every model trained on it
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trivium import tokenizers
+from trivium.data.shards import TokenStore
+from trivium.errors import DataError, StorageError
+
+FORMAT = "trivium-prepared-1"
+MANIFEST = "manifest.json"
+FUNNEL = "funnel.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A prepared folder."""
+
+    folder: Path
+    """Where it lies."""
+    manifest: dict[str, Any]
+    """The content of manifest.json."""
+    tokenizer: tokenizers.Tokenizer
+    """The vocabulary that the shards are written in."""
+    train: TokenStore
+    """To train on."""
+    validation: TokenStore
+    """To measure with."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the shards and the vocabulary."""
+        return self.manifest["fingerprint"]
+
+    @property
+    def funnel(self) -> list[dict[str, Any]]:
+        """What each step removed, with examples."""
+        return json.loads((self.folder / FUNNEL).read_text(encoding="utf-8"))
+
+    def texts(self, side: str) -> Iterator[str]:
+        """The documents of "train" or "validation" as text, without special tokens."""
+        store = {"train": self.train, "validation": self.validation}[side]
+        for index in range(store.num_documents):
+            yield self.tokenizer.decode(store.document(index).tolist())
+
+
+def open_prepared(folder: str | Path, *, verify: bool = True) -> Prepared:
+    """Open a folder that `prepare` wrote. With ``verify``, every file is compared with its SHA-256.
+
+    Raises:
+        StorageError: there is no prepared data in the folder.
+        DataError: a file is missing, truncated or altered.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StorageError(
+            "there is no prepared data here",
+            received=folder,
+            expected=f"a folder with {MANIFEST}",
+            fix=f"make it with `trivium prepare SOURCE --output {folder}`",
+        ) from error
+    except OSError as error:
+        raise StorageError("the prepared data cannot be read", received=f"{path}: {error.strerror}") from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise _altered(path, "not JSON") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise _altered(path, "not a manifest of this format")
+    train, validation = (TokenStore.open(folder / side, verify=verify) for side in ("train", "validation"))
+    tokenizer = tokenizers.load(folder)
+    if fingerprint(tokenizer, train, validation) != manifest["fingerprint"]:
+        raise _altered(folder, "the shards or the vocabulary are not those of the manifest")
+    return Prepared(folder=folder, manifest=manifest, tokenizer=tokenizer, train=train, validation=validation)
+
+
+def fingerprint(tokenizer: tokenizers.Tokenizer, train: TokenStore, validation: TokenStore) -> str:
+    """One number for all the data a model was trained and measured on."""
+    parts = (tokenizer.files()["tokenizer.json"], train.fingerprint, validation.fingerprint)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _altered(path: Path, reason: str) -> DataError:
+    return DataError(
+        "the prepared data is damaged",
+        received=f"{path}: {reason}",
+        fix="prepare it again, or copy the folder again from where it was made",
+    )

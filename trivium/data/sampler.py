@@ -1,0 +1,302 @@
+"""Where training batches come from: infinite, shuffled by seed, resumable to the exact batch, alike at any world size.
+
+A source yields one *global* batch after another. Its items (packed rows, windows, pairs) are shuffled anew in every
+epoch; a batch that reaches the end of an epoch is filled from the beginning of the next, so all batches have the same
+number of rows and within an epoch no item is lost or repeated. Rank r of w takes its contiguous share of the rows of
+each global batch: whatever w is, the same global batches are trained on, in the same order. For the same reason a
+state holds a single number, the items consumed, and may be resumed at another world size.
+
+    source = PackedSource(TokenStore.open("data/train"), context_tokens=256, rows=8, seed=0)
+    batch = next(source)                       # CausalBatch, 8 x 256
+    state = source.state_dict()                # JSON
+    source.load_state_dict(state)              # next(source) is again the second batch
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from trivium.data.batches import CausalBatch, Seq2SeqBatch
+from trivium.data.order import random_number, shuffled
+from trivium.data.packing import Pieces, collate, document_pieces, pack
+from trivium.data.resumable import BatchSource, ShuffledSource, check_enough, check_sizes, identity_of
+from trivium.data.shards import Ids, TokenStore
+from trivium.errors import DataError
+
+__all__ = ["BatchSource", "ExamplesSource", "PackedSource", "Seq2SeqSource", "StreamSource", "WindowSource"]
+
+
+class PackedSource(ShuffledSource[CausalBatch]):
+    """Documents packed in rows; attention stays within a document, and every token but its first is a target."""
+
+    def __init__(
+        self, store: TokenStore, *, context_tokens: int, rows: int, seed: int = 0, rank: int = 0, world: int = 1
+    ):
+        """``rows`` of ``context_tokens`` make one global batch.
+
+        Raises:
+            DataError: there is less text than one window.
+            ConfigError: there are fewer rows than ranks.
+        """
+        check_sizes(context_tokens, rows, world)
+        check_enough(store, context_tokens)
+        self._data = _PackedRows(store, document_pieces(store.boundaries, context_tokens), context_tokens)
+        identity = identity_of("packed documents", store, rows, context_tokens=context_tokens)
+        items = self._data.packing.rows
+        super().__init__(identity, items=items, items_per_batch=rows, seed=seed, rank=rank, world=world)
+
+    @property
+    def fill(self) -> float:
+        """Fraction of positions that hold a token."""
+        return self._data.packing.fill
+
+    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
+        return self._data.rows(self._shuffled_share(epochs, places))
+
+
+class ExamplesSource(ShuffledSource[CausalBatch]):
+    """Prompts with completions, packed; the loss is on the completion and the EOS after it."""
+
+    def __init__(
+        self,
+        examples: Sequence[tuple[Ids, Ids]],
+        *,
+        eos_id: int,
+        vocabulary_size: int,
+        context_tokens: int,
+        rows: int,
+        seed: int = 0,
+        drop_long: bool = False,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        """``examples`` are (prompt ids, completion ids); ``eos_id`` is appended to each completion.
+
+        With ``drop_long``, examples of more than ``context_tokens`` are left out and counted in `dropped`.
+
+        Raises:
+            DataError: no example, one with an empty prompt, or one that does not fit.
+            ConfigError: there are fewer rows than ranks.
+        """
+        check_sizes(context_tokens, rows, world)
+        sequences, pieces, self.dropped = _example_pieces(examples, eos_id, context_tokens, drop_long=drop_long)
+        store = TokenStore.of(sequences, vocabulary_size=vocabulary_size)
+        self._data = _PackedRows(store, pieces, context_tokens)
+        identity = identity_of("examples", store, rows, context_tokens=context_tokens)
+        items = self._data.packing.rows
+        super().__init__(identity, items=items, items_per_batch=rows, seed=seed, rank=rank, world=world)
+
+    @property
+    def fill(self) -> float:
+        """Fraction of positions that hold a token."""
+        return self._data.packing.fill
+
+    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
+        return self._data.rows(self._shuffled_share(epochs, places))
+
+
+class WindowSource(ShuffledSource[CausalBatch]):
+    """Windows of one long stream of tokens, all documents in a line; for text that is one document, such as a book.
+
+    Each epoch draws a first offset and covers the stream from there by adjoining windows, in shuffled order: every
+    token is trained on equally often and, over the epochs, at every place of a window.
+    """
+
+    def __init__(
+        self, store: TokenStore, *, context_tokens: int, rows: int, seed: int = 0, rank: int = 0, world: int = 1
+    ):
+        """``rows`` windows of ``context_tokens`` make one global batch.
+
+        Raises:
+            DataError: there is less text than one window.
+            ConfigError: there are fewer rows than ranks.
+        """
+        check_sizes(context_tokens, rows, world)
+        check_enough(store, context_tokens)
+        self._store = store
+        self._width = context_tokens
+        self._first_offsets = min(context_tokens, store.num_tokens - context_tokens)
+        items = (store.num_tokens - self._first_offsets) // context_tokens
+        identity = identity_of("windows", store, rows, context_tokens=context_tokens)
+        super().__init__(identity, items=items, items_per_batch=rows, seed=seed, rank=rank, world=world)
+
+    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
+        share = self._share(len(places))
+        first = {int(epoch): random_number(self._seed, int(epoch), self._first_offsets) for epoch in np.unique(epochs)}
+        starts = self._shuffled_share(epochs, places) * self._width
+        starts += np.array([first[int(epoch)] for epoch in epochs[share]], dtype=np.int64)
+        ids = torch.from_numpy(self._store.gather(starts[:, None] + np.arange(self._width + 1)))
+        return CausalBatch(
+            tokens=ids[:, :-1].contiguous(),
+            targets=ids[:, 1:].contiguous(),
+            mask=torch.ones(len(starts), self._width, dtype=torch.bool),
+            lengths=torch.full((len(starts),), self._width),
+        )
+
+
+class StreamSource(ShuffledSource[CausalBatch]):
+    """Contiguous rows for truncated back-propagation: each row of a batch carries on from the same row of the last.
+
+    Every epoch lines the documents up in a new order and cuts the line in ``rows`` strips, read side by side. The
+    last batch of an epoch may be shorter: its ``lengths`` say so and its ``mask`` is False beyond. The first batch
+    of an epoch has ``continues`` False in all rows. At most ``rows`` tokens an epoch are left over.
+    """
+
+    def __init__(
+        self, store: TokenStore, *, context_tokens: int, rows: int, seed: int = 0, rank: int = 0, world: int = 1
+    ):
+        """``rows`` strips, read ``context_tokens`` at a time, make one global batch.
+
+        Raises:
+            DataError: there is less text than one window for each row.
+            ConfigError: there are fewer rows than ranks.
+        """
+        check_sizes(context_tokens, rows, world)
+        check_enough(store, context_tokens * rows)
+        self._store = store
+        self._width = context_tokens
+        self._rows = rows
+        self._strip = (store.num_tokens - 1) // rows
+        self._ordered: tuple[int, np.ndarray, np.ndarray] | None = None
+        identity = identity_of("stream", store, rows, context_tokens=context_tokens)
+        items = -(-self._strip // context_tokens)
+        super().__init__(identity, items=items, items_per_batch=1, seed=seed, rank=rank, world=world)
+
+    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
+        begin = int(places[0]) * self._width
+        length = min(self._width, self._strip - begin)
+        rows = np.arange(self._rows)[self._share(self._rows)]
+        # Beyond the strip the next row's tokens stand: they are masked, and clipped at the end of the text.
+        line = np.minimum(rows[:, None] * self._strip + begin + np.arange(self._width + 1), self._store.num_tokens - 1)
+        ids = torch.from_numpy(self._store.gather(self._positions(int(epochs[0]), line)))
+        valid = torch.arange(self._width) < length
+        return CausalBatch(
+            tokens=ids[:, :-1].contiguous(),
+            targets=ids[:, 1:].contiguous(),
+            mask=valid.repeat(len(rows), 1),
+            lengths=torch.full((len(rows),), length),
+            continues=torch.full((len(rows),), begin > 0),
+        )
+
+    def _positions(self, epoch: int, line: np.ndarray) -> np.ndarray:
+        """Where in the store the tokens stand that this epoch's order of documents puts at ``line``."""
+        if self._ordered is None or self._ordered[0] != epoch:
+            count = self._store.num_documents
+            everything = np.arange(count)
+            order = shuffled(everything, count, seed=self._seed, epochs=np.full(count, epoch))
+            lengths = np.diff(self._store.boundaries)[order]
+            self._ordered = (epoch, self._store.boundaries[:-1][order], np.cumsum(lengths) - lengths)
+        _, starts, line_starts = self._ordered
+        document = np.searchsorted(line_starts, line, side="right") - 1
+        return starts[document] + line - line_starts[document]
+
+
+class Seq2SeqSource(ShuffledSource[Seq2SeqBatch]):
+    """Pairs of source and target, padded at the right to the longest of their global batch."""
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[Ids, Ids]],
+        *,
+        start_id: int,
+        eos_id: int,
+        rows: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        """``pairs`` are (source ids, target ids) without BOS and EOS.
+
+        The decoder reads ``start_id`` and then the target, and is to write the target and then ``eos_id``.
+
+        Raises:
+            DataError: no pair, or one with an empty source.
+            ConfigError: there are fewer rows than ranks.
+        """
+        check_sizes(1, rows, world)
+        if not pairs:
+            raise DataError("there are no pairs to train on", fix="check the source of the pairs")
+        empty = [index for index, (source, _) in enumerate(pairs) if len(source) == 0]
+        if empty:
+            raise DataError("a pair has an empty source", received=f"pair {empty[0]}", fix="remove it")
+        self._sources = [np.asarray(source, dtype=np.int64) for source, _ in pairs]
+        self._targets = [np.asarray([*target, eos_id], dtype=np.int64) for _, target in pairs]
+        self._start_id = start_id
+        stores = [TokenStore.of(side, vocabulary_size=1 << 32) for side in (self._sources, self._targets)]
+        identity = {
+            "source": "pairs",
+            "data": "+".join(store.fingerprint for store in stores),
+            "rows": rows,
+            "start_id": start_id,
+        }
+        super().__init__(identity, items=len(pairs), items_per_batch=rows, seed=seed, rank=rank, world=world)
+
+    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> Seq2SeqBatch:
+        items = shuffled(places, self._items, seed=self._seed, epochs=epochs)
+        share = self._share(len(items))
+        source, source_lengths = _padded([self._sources[item] for item in items], share)
+        targets, lengths = _padded([self._targets[item] for item in items], share)
+        start = torch.full((len(targets), 1), self._start_id)
+        return Seq2SeqBatch(
+            source=source,
+            source_lengths=source_lengths,
+            tokens=torch.cat([start, targets[:, :-1]], dim=1),
+            targets=targets,
+            mask=torch.arange(targets.shape[1]) < lengths[:, None],
+            lengths=lengths,
+        )
+
+
+class _PackedRows:
+    """Pieces of a store, packed."""
+
+    def __init__(self, store: TokenStore, pieces: Pieces, context_tokens: int):
+        self._store, self._pieces, self._context_tokens = store, pieces, context_tokens
+        self.packing = pack(pieces.lengths, context_tokens)
+
+    def rows(self, rows: np.ndarray) -> CausalBatch:
+        return collate(self._store, self._pieces, self.packing, rows, self._context_tokens)
+
+
+def _padded(rows: list[np.ndarray], share: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rows of ``share`` padded to the longest of all ``rows``, and their lengths."""
+    width = max(map(len, rows))
+    own = rows[share]
+    padded = np.zeros((len(own), width), dtype=np.int64)
+    for index, row in enumerate(own):
+        padded[index, : len(row)] = row
+    return torch.from_numpy(padded), torch.tensor([len(row) for row in own])
+
+
+def _example_pieces(
+    examples: Sequence[tuple[Ids, Ids]], eos_id: int, context_tokens: int, *, drop_long: bool
+) -> tuple[list[list[int]], Pieces, int]:
+    """The examples that fit as sequences and as `Pieces` of them, and how many were dropped."""
+    for index, (prompt, _) in enumerate(examples):
+        if len(prompt) == 0:
+            raise DataError(
+                "an example has an empty prompt, so nothing comes before its first token",
+                received=f"example {index}",
+                fix="begin prompts with the BOS token",
+            )
+    # The last token is only a target: a sequence of context_tokens + 1 still fits.
+    fitting = [(p, c) for p, c in examples if len(p) + len(c) <= context_tokens]
+    dropped = len(examples) - len(fitting)
+    if dropped and not drop_long:
+        longest = max(len(prompt) + len(completion) for prompt, completion in examples)
+        raise DataError(
+            f"{dropped} of {len(examples)} examples are longer than the context",
+            received=f"up to {longest} tokens",
+            expected=f"at most {context_tokens} tokens of prompt and completion",
+            fix=f"set context_tokens to {longest}, or leave the long examples out with drop_long",
+        )
+    if not fitting:
+        raise DataError("there are no examples to train on", fix="check the source of the examples")
+    lengths = np.array([len(prompt) + len(completion) for prompt, completion in fitting], dtype=np.int64)
+    pieces = Pieces(
+        starts=np.cumsum(lengths + 1) - lengths - 1,
+        lengths=lengths,
+        untrained=np.array([len(prompt) - 1 for prompt, _ in fitting], dtype=np.int64),
+    )
+    return [[*prompt, *completion, eos_id] for prompt, completion in fitting], pieces, dropped

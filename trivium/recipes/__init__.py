@@ -1,0 +1,1 @@
+"""Whole jobs, each of which reads top to bottom: configure, build, train, evaluate, sample."""

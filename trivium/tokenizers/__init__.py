@@ -1,0 +1,16 @@
+"""Vocabularies: train, load, encode, decode.
+
+from trivium import tokenizers
+
+tokenizer = tokenizers.train(["some text", "more text"], kind="byte_bpe", vocabulary_size=300)
+assert tokenizer.decode(tokenizer.encode("héllo")) == "héllo"
+tokenizer.save("folder")
+tokenizer = tokenizers.load("folder")
+"""
+
+from trivium.tokenizers.load import load
+from trivium.tokenizers.special import SpecialTokens
+from trivium.tokenizers.tokenizer import Tokenizer
+from trivium.tokenizers.train import check_vocabulary, train
+
+__all__ = ["SpecialTokens", "Tokenizer", "check_vocabulary", "load", "train"]

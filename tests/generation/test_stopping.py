@@ -1,0 +1,84 @@
+"""What of a growing text may be shown, and where it ends."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trivium.generation.stopping import StopText, TokenText
+
+
+def decode_bytes(ids: Sequence[int]) -> str:
+    """A vocabulary of single bytes."""
+    return bytes(ids).decode("utf-8", "replace")
+
+
+def pieces(data: bytes) -> list[str]:
+    text = TokenText(decode_bytes)
+    return [*(text.push(byte) for byte in data), text.flush()]
+
+
+def test_a_character_comes_whole() -> None:
+    assert pieces("a€😀b".encode()) == ["a", "", "", "€", "", "", "", "😀", "b", ""]
+
+
+def test_bytes_that_are_no_character_come_as_replacements_and_late() -> None:
+    assert "".join(pieces(b"a\xffb\xe2\x82")) == "a\ufffdb\ufffd"
+    shown = pieces(b"\xff\xff\xff\xff\xff\xff")
+    assert shown[3] == "\ufffd", "only so many bytes can still become a character"
+    assert "".join(shown) == "\ufffd" * 6
+
+
+@given(st.binary(max_size=12))
+def test_pieces_together_are_the_whole_text(data: bytes) -> None:
+    assert "".join(pieces(data)) == decode_bytes(data)
+
+
+@given(st.text(max_size=8))
+def test_a_character_is_never_split(text: str) -> None:
+    assert all("\ufffd" not in piece or "\ufffd" in text for piece in pieces(text.encode("utf-8", "replace")))
+
+
+def test_spaces_between_words_are_kept_where_the_decoder_writes_them_between_tokens() -> None:
+    words = ["once", "upon", "a", "time"]
+    text = TokenText(lambda ids: " ".join(words[i] for i in ids), context=[0])
+    assert [text.push(i) for i in (1, 2, 3)] == [" upon", " a", " time"]
+
+
+def shown(stops: Sequence[str], parts: Sequence[str]) -> tuple[list[str], bool]:
+    stop = StopText(stops)
+    out = []
+    for part in parts:
+        out.append(stop.push(part))
+        if stop.stopped:
+            return out, True
+    return [*out, stop.flush()], False
+
+
+def test_only_the_beginning_of_a_stop_text_is_held_back() -> None:
+    assert shown(["END"], ["abc", "E", "x", "EN", "", "D!"]) == (["abc", "", "Ex", "", "", ""], True)
+    assert shown(["END"], ["aE", "N"]) == (["a", "", "EN"], False)
+
+
+def test_a_repeated_beginning_does_not_hide_the_stop_text() -> None:
+    assert shown(["aab"], ["a", "a", "a", "b", "c"]) == (["", "", "a", ""], True)
+
+
+def test_no_stop_text_holds_nothing_back() -> None:
+    assert shown([], ["a", "b"]) == (["a", "b", ""], False)
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_of_several_the_one_complete_first_ends_the_text_however_it_is_cut(cut: int) -> None:
+    text = "xabcd"
+    out, stopped = shown(["bc", "abcd"], [text[:cut], text[cut:]])
+    assert ("".join(out), stopped) == ("xa", True)
+
+
+@given(st.text("ab", max_size=12), st.lists(st.text("ab", min_size=1, max_size=3), max_size=3), st.data())
+def test_the_cut_does_not_matter(text: str, stops: list[str], data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=4)))
+    parts = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    whole, cut = shown(stops, [text]), shown(stops, parts)
+    assert ("".join(whole[0]), whole[1]) == ("".join(cut[0]), cut[1])

@@ -1,0 +1,225 @@
+"""``LocalModel``: text in, text out, and clear refusals."""
+
+import importlib.util
+import pathlib
+from typing import Any
+
+import pytest
+import torch
+
+from trivium.errors import ConfigError, DataError, Unsupported
+from trivium.lm.local import LocalModel
+from trivium.lm.protocol import LanguageModel
+
+_spec = importlib.util.spec_from_file_location("small", pathlib.Path(__file__).with_name("small.py"))
+small = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(small)
+
+SAMPLED = {"temperature": 1.0, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return small.byte_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: Any) -> LocalModel:
+    return LocalModel(small.network("llama", tokenizer.vocabulary_size), tokenizer)
+
+
+def test_it_is_a_language_model(model: LocalModel) -> None:
+    assert isinstance(model, LanguageModel)
+    assert model.capabilities == {"logits", "generate", "stream", "chat", "score", "embed"}
+
+
+def test_generate_takes_a_text_several_texts_or_ids(model: LocalModel) -> None:
+    texts = ["the cat", "a dog ran", "mats"]
+    together = model.generate(texts, max_new_tokens=6)
+    ids = model.generate([model.tokenizer.encode(text) for text in texts], max_new_tokens=6)
+    assert [answer.token_ids for answer in together] == [answer.token_ids for answer in ids]
+    (bare,) = model.generate(model.tokenizer.encode(texts[0]), max_new_tokens=6)
+    assert bare.token_ids == together[0].token_ids
+    (alone,) = model.generate(texts[1], max_new_tokens=6)
+    assert alone.token_ids == together[1].token_ids
+    assert alone.text == model.tokenizer.decode(alone.token_ids)
+    assert len(alone.logprobs) == 6
+    assert all(value <= 0 for value in alone.logprobs)
+    assert (alone.finish_reason, alone.settings.temperature) == ("length", 0.0)
+
+
+def test_no_prompts_give_no_answers(model: LocalModel) -> None:
+    assert model.generate([], max_new_tokens=3) == []
+
+
+def test_an_empty_prompt_begins_a_document(model: LocalModel) -> None:
+    expected = model.generate([[model.tokenizer.bos_id]], max_new_tokens=4)[0]
+    assert model.generate("", max_new_tokens=4)[0].token_ids == expected.token_ids
+
+
+def test_large_batches_are_split_without_changing_answers(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = ["the", "a cat", "dogs and", "5 €", "ran"]
+    whole = [answer.token_ids for answer in model.generate(prompts, max_new_tokens=5, n=2, **SAMPLED)]
+    monkeypatch.setattr("trivium.lm.local.ROWS_AT_ONCE", 3)
+    assert [answer.token_ids for answer in model.generate(prompts, max_new_tokens=5, n=2, **SAMPLED)] == whole
+
+
+def test_end_tokens_come_from_the_folder_then_from_the_tokenizer(tokenizer: Any) -> None:
+    network = small.network("llama", tokenizer.vocabulary_size)
+    free = LocalModel(network, tokenizer, generation={"eos_token_id": [10**6]}).generate("the", max_new_tokens=5)[0]
+    ending = LocalModel(network, tokenizer, generation={"eos_token_id": [free.token_ids[2]]})
+    answer = ending.generate("the", max_new_tokens=5)[0]
+    assert answer.token_ids == free.token_ids[: free.token_ids.index(free.token_ids[2]) + 1]
+    assert answer.finish_reason == "stop"
+    assert answer.text == tokenizer.decode(answer.token_ids[:-1]), "the end token is no text"
+    assert LocalModel(network, tokenizer).generate("the", max_new_tokens=1)[0].settings.eos_ids == (tokenizer.eos_id,)
+
+
+@pytest.mark.parametrize("settings", [{}, SAMPLED], ids=["greedy", "sampled"])
+def test_a_stream_is_the_text_of_generate(model: LocalModel, settings: dict) -> None:
+    for prompt in ("the cat", "¥", "x"):
+        text = model.generate(prompt, max_new_tokens=25, **settings)[0].text
+        assert "".join(model.stream(prompt, max_new_tokens=25, **settings)) == text
+
+
+def test_a_stop_text_ends_answer_and_stream_alike(model: LocalModel) -> None:
+    whole = model.generate("the cat", max_new_tokens=25, **SAMPLED)[0]
+    stop = whole.text[5:8]
+    answer = model.generate("the cat", max_new_tokens=25, stop=stop, **SAMPLED)[0]
+    assert answer.text == whole.text[: whole.text.index(stop)]
+    assert answer.finish_reason == "stop"
+    assert len(answer.token_ids) < 25
+    assert "".join(model.stream("the cat", max_new_tokens=25, stop=[stop, "zzz"], **SAMPLED)) == answer.text
+
+
+def test_an_unfinished_stop_text_is_part_of_the_answer(model: LocalModel) -> None:
+    whole = model.generate("the cat", max_new_tokens=6, **SAMPLED)[0]
+    stop = whole.text[-1] + "\x00never"
+    answer = model.generate("the cat", max_new_tokens=6, stop=stop, **SAMPLED)[0]
+    assert (answer.text, answer.finish_reason) == (whole.text, "length")
+
+
+def test_text_cannot_smuggle_in_special_tokens(model: LocalModel) -> None:
+    written = model.generate("<|end|>", max_new_tokens=2)[0]
+    meant = model.generate([[model.tokenizer.eos_id]], max_new_tokens=2)[0]
+    assert written.logprobs != meant.logprobs
+
+
+TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi "}]
+
+
+def test_chat_uses_the_tokens_of_our_own_vocabularies(model: LocalModel) -> None:
+    text = "<|begin|><|system|>Be brief.<|end|><|user|>Hi <|end|><|assistant|>"
+    expected = model.generate(model.tokenizer.encode(text, special=True), max_new_tokens=5)[0]
+    assert model.chat(TURNS, max_new_tokens=5).token_ids == expected.token_ids
+
+
+def test_chat_uses_the_template_of_the_folder(tokenizer: Any) -> None:
+    own = tokenizer.with_chat_template("{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    model = LocalModel(small.network("llama", tokenizer.vocabulary_size), own)
+    expected = model.generate("[Be brief.][Hi ]", max_new_tokens=5)[0]
+    assert model.chat(TURNS, max_new_tokens=5).token_ids == expected.token_ids
+
+
+def test_chat_without_a_template_is_lines() -> None:
+    words = small.masked_tokenizer()
+    words._backend.post_processor = None
+    model = LocalModel(small.network("llama", words.vocabulary_size), words)
+    turns = TURNS
+    prompt = "System: Be brief.\nUser: Hi\nAssistant:"
+    expected = model.generate([prompt], max_new_tokens=5, stop=["\nUser:"])[0]
+    assert model.chat(turns, max_new_tokens=5).token_ids == expected.token_ids
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([], "the conversation is empty"),
+        ([{"role": "user"}], "message 0 is not a turn"),
+        ([{"role": "user", "content": None}], "message 0 is not a turn"),
+        ([{"role": "robot", "content": "x"}], "the roles are system, user and assistant"),
+        ([{"role": "assistant", "content": "x"}], "ends with the assistant's turn"),
+    ],
+)
+def test_chats_that_are_none(model: LocalModel, messages: list, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        model.chat(messages)
+
+
+@pytest.mark.parametrize("name", ["llama", "lstm", "bert"])
+def test_logits_ignore_padding(tokenizer: Any, name: str) -> None:
+    model = LocalModel(small.network(name, tokenizer.vocabulary_size), tokenizer)
+    ids = torch.tensor([[5, 6, 7, 8], [9, 3, 0, 0]])
+    logits = model.logits(ids, lengths=torch.tensor([4, 2]))
+    assert logits.shape == (2, 4, tokenizer.vocabulary_size)
+    torch.testing.assert_close(logits[1, :2], model.logits(ids[1:, :2])[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["t5", "seq2seq"])
+def test_encoder_decoders_read_a_source_and_write_an_answer(tokenizer: Any, name: str) -> None:
+    model = LocalModel(small.network(name, tokenizer.vocabulary_size), tokenizer)
+    source = torch.tensor([tokenizer.encode("the cat ran")])
+    answer = model.generate("the cat ran", max_new_tokens=4)[0]
+    start = model.config.start_id
+    logits = model.logits(source, torch.tensor([[start, *answer.token_ids[:-1]]]))
+    assert logits[0].argmax(-1).tolist() == answer.token_ids
+    with pytest.raises(DataError, match="needs decoder_ids"):
+        model.logits(source)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "lstm", "bert", "t5"])
+def test_embeddings_have_length_1_and_do_not_depend_on_company(tokenizer: Any, name: str) -> None:
+    model = LocalModel(small.network(name, tokenizer.vocabulary_size), tokenizer)
+    texts = ["the cat sat", "a", "dogs and cats run"]
+    vectors = model.embed(texts)
+    assert vectors.shape[0] == 3
+    torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(3, dtype=torch.float64), rtol=0, atol=1e-12)
+    for text, vector in zip(texts, vectors, strict=True):
+        torch.testing.assert_close(model.embed([text])[0], vector, rtol=0, atol=1e-10)
+    ids = torch.tensor([tokenizer.encode(texts[0])])
+    if name != "t5":
+        mean = model.network(ids).hidden[0].mean(0)
+        torch.testing.assert_close(vectors[0], mean / mean.norm(), rtol=0, atol=1e-10)
+
+
+def test_what_embed_cannot_take(model: LocalModel) -> None:
+    with pytest.raises(DataError, match="takes several texts"):
+        model.embed("one")
+    with pytest.raises(DataError, match="text 1 is empty"):
+        model.embed(["a", ""])
+
+
+def test_missing_capabilities_say_what_there_is(model: LocalModel, tokenizer: Any) -> None:
+    with pytest.raises(Unsupported, match=r"this llama model cannot classify[\s\S]*chat, embed, generate"):
+        model.classify(["x"])
+    calls = [(model.fill, "x"), (model.tag, ["x"]), (model.answer, "q", "c"), (model.complete, "a", "b")]
+    for call, *arguments in calls:
+        with pytest.raises(Unsupported, match="this llama model cannot"):
+            call(*arguments)
+    masked = LocalModel(small.network("bert", tokenizer.vocabulary_size), tokenizer)
+    with pytest.raises(Unsupported, match=r"bert model cannot generate[\s\S]*embed, logits, score"):
+        masked.generate("x", max_new_tokens=1)
+
+
+def test_a_model_without_a_tokenizer_works_with_ids_only(tokenizer: Any) -> None:
+    model = LocalModel(small.network("gpt2", tokenizer.vocabulary_size))
+    assert model.capabilities == {"logits", "generate"}
+    answer = model.generate([[1, 2, 3]], max_new_tokens=3)[0]
+    assert (len(answer.token_ids), answer.text) == (3, "")
+    with pytest.raises(Unsupported, match="it takes ids only"):
+        model.generate("text", max_new_tokens=1)
+    with pytest.raises(Unsupported, match="score needs a tokenizer"):
+        model.score([("a", "b")])
+    with pytest.raises(Unsupported, match="a stop text needs a tokenizer"):
+        model.generate([[1]], max_new_tokens=1, stop="x")
+
+
+def test_calls_that_cannot_be_meant(model: LocalModel) -> None:
+    with pytest.raises(ConfigError, match="the model has no adapters"):
+        model.generate("a", max_new_tokens=1, adapter="x")
+    with pytest.raises(Unsupported, match="beams is not supported"):
+        model.generate("a", max_new_tokens=1, beams=4)
+    with pytest.raises(DataError, match="a stream is one answer"):
+        model.stream("a", max_new_tokens=1, n=2)
+    with pytest.raises(ConfigError, match="did you mean top_p"):
+        model.stream("a", max_new_tokens=1, topp=0.5)

@@ -1,0 +1,78 @@
+"""Prefix tuning: learned keys and values before the text, in every layer (Li and Liang 2021, section 4).
+
+They live in the ``State``: some of a batch's rows begin with a prefix, others with nothing, and the model knows of
+neither. The text's positions go on from the prefix's length.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from trivium.adapters.adapter_set import adapters_of
+from trivium.errors import ConfigError, Unsupported
+from trivium.nn.state import KeyValueCache, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixConfig:
+    """Size of a prefix."""
+
+    tokens: int = 16
+    """Positions P before the text; they count towards the model's context."""
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise ConfigError("a prefix has at least one position", received=self.tokens)
+
+
+class Prefix(nn.Module):
+    """Keys and values ``[L, H, P, K]`` of ``L`` layers, as they stand in the cache (after any rotation)."""
+
+    def __init__(self, model: nn.Module, config: PrefixConfig) -> None:
+        super().__init__()
+        caches = model.new_state(1, config.tokens).layers
+        if not caches or not all(isinstance(cache, KeyValueCache) for cache in caches):
+            raise Unsupported(
+                "a prefix needs a model that caches keys and values",
+                received=type(model).__name__,
+                expected="a decoder-only Transformer",
+            )
+        self.tokens = config.tokens
+        like = torch.cat([cache.keys for cache in caches])
+        self.keys = nn.Parameter(torch.empty_like(like).normal_(std=0.02))
+        self.values = nn.Parameter(torch.empty_like(like).normal_(std=0.02))
+
+
+def begin(model: nn.Module, rows: Sequence[str | None], capacity: int) -> State:
+    """A new state for ``len(rows)`` texts of at most ``capacity`` tokens each, prefixes not counted.
+
+    Row ``b`` begins with the prefix called ``rows[b]``; rows with ``None`` or with the name of another kind of adapter
+    begin empty. Differentiable with respect to the prefixes.
+    """
+    adapters = adapters_of(model)
+    used = {name for name in rows if name is not None}
+    for name in used:
+        adapters.require(name)
+    prefixes = {name: p for name, p in adapters.prefixes.items() if name in used and isinstance(p, Prefix)}
+    state = model.new_state(len(rows), capacity + max((prefix.tokens for prefix in prefixes.values()), default=0))
+    lengths = state.lengths.clone()
+    for name, prefix in prefixes.items():
+        index = torch.tensor([b for b, chosen in enumerate(rows) if chosen == name], device=lengths.device)
+        lengths[index] = prefix.tokens
+        for cache, keys, values in zip(state.layers, prefix.keys, prefix.values, strict=True):
+            cache.keys[index, :, : prefix.tokens] = keys
+            cache.values[index, :, : prefix.tokens] = values
+    return State(state.layers, lengths, state.memory)
+
+
+def beginning(model: nn.Module) -> Callable[[int, int], State] | None:
+    """``begin`` for the model's active adapter, as ``(rows, capacity) -> State``; ``None`` where that is no prefix."""
+    if "adapters" not in model._modules:
+        return None
+    adapters = adapters_of(model)
+    active = adapters.routing.active
+    if active is None or active not in adapters.prefixes:
+        return None
+    return lambda rows, capacity: begin(model, [active] * rows, capacity)

@@ -1,0 +1,277 @@
+"""A model as a Hugging Face folder, out and in.
+
+    config.json               what `transformers` reads, with its `model_type`
+    model.safetensors         tensors under their published names (the weight map at the foot of each model's file)
+    generation_config.json    ids that end or begin a text, and sampling defaults
+    tokenizer.json ...        what the tokenizer saves
+    README.md                 model card
+    trivium.json              objective, data fingerprint, parent, versions
+    manifest.json             sizes and SHA-256; absent from folders that others made
+
+Where `transformers` knows the architecture it opens the folder, and what it saves opens here.
+"""
+
+import contextlib
+import json
+import pathlib
+import platform
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+import trivium
+from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, verify_folder
+from trivium.checkpoints.model_card import model_card
+from trivium.checkpoints.tensors import TensorFile, write_tensors
+from trivium.errors import CheckpointError, UserError
+from trivium.models import architecture
+from trivium.nn.quantized import quantising_assign
+from trivium.nn.weight_map import WeightMap, export, load_into
+
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+@runtime_checkable
+class SavedTokenizer(Protocol):
+    """What a folder needs of a tokenizer."""
+
+    @property
+    def bos_id(self) -> int | None: ...
+
+    @property
+    def eos_id(self) -> int | None: ...
+
+    @property
+    def pad_id(self) -> int | None: ...
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes `tokenizer.json` and its company into `folder`."""
+        ...
+
+
+def save_folder(
+    folder: str | pathlib.Path,
+    model: nn.Module,
+    *,
+    tokenizer: SavedTokenizer | None = None,
+    dtype: torch.dtype | None = None,
+    generation: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Saves a model for use. See `write_model` for the arguments. Raises `StorageError`."""
+    with new_folder(folder) as writer:
+        write_model(
+            writer,
+            model,
+            model.state_dict(),
+            tokenizer=tokenizer,
+            dtype=dtype,
+            generation=generation,
+            metadata=metadata,
+        )
+
+
+def write_model(
+    writer: FolderWriter,
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    tokenizer: SavedTokenizer | None = None,
+    dtype: torch.dtype | None = None,
+    generation: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes the files of a model folder.
+
+    `weights` is a full state dict under the model's own names (that of the model, or an average of it); floating
+    tensors are converted to `dtype` where it is given. `generation` adds to or overrides the ids taken from the
+    tokenizer; `metadata` goes to `trivium.json` ("objective", "data_fingerprint", "parent", ...) and the model card.
+    """
+    hf = dict(model.config.to_hf())
+    stored = dtype or _floating_dtype(weights)
+    name = str(stored).removeprefix("torch.")
+    hf |= {"torch_dtype": name, "dtype": name}  # transformers 4 reads the first, 5 the second
+    mapping = architecture(hf["model_type"]).weight_map(model.config)
+    shapes = export({key: _converted(tensor, stored, "meta") for key, tensor in weights.items()}, mapping)
+    values = ((key, _converted(tensor, stored)) for key, tensor in export(weights, mapping))
+    writer.write_json("config.json", hf)
+    write_tensors(writer, _WEIGHTS, shapes, values)
+    ids = {} if tokenizer is None else _special_ids(tokenizer)
+    writer.write_json("generation_config.json", ids | dict(generation or {}))
+    facts = {"trivium": trivium.__version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    described = {"model_type": hf["model_type"], **(metadata or {}), "versions": facts}
+    writer.write_json("trivium.json", described)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    writer.write_text("README.md", model_card(hf, described, parameters))
+    if tokenizer is not None:
+        tokenizer.save(writer.path)
+        writer.adopt()
+
+
+def load_model(
+    folder: str | pathlib.Path,
+    *,
+    dtype: torch.dtype | None = torch.float32,
+    device: torch.device | str = "cpu",
+    nf4: bool = False,
+) -> nn.Module:
+    """The model of a folder that Trivium or `transformers` saved, in evaluation mode.
+
+    `dtype` None keeps the one it was saved in. With `nf4` the matrices inside the blocks are packed in 4 bits as they
+    arrive, and no more than one is ever held in full. Where the folder has a manifest every byte is checked first.
+
+    Raises `CheckpointError` that tells all that is missing, unexpected or mis-shaped, or which `model_type`s are known.
+    """
+    folder = pathlib.Path(folder)
+    hf = read_hf_config(folder)
+    if (folder / MANIFEST).is_file():
+        verify_folder(folder)
+    names = _TensorNames(folder)
+    dtype = dtype or names.floating_dtype()
+    with torch.device("meta") if nf4 else contextlib.nullcontext():
+        model = _build(folder, hf)
+    assign = quantising_assign(model, dtype=dtype) if nf4 else None
+    if not nf4:
+        model.to(device=device, dtype=dtype)
+    mapping = architecture(hf["model_type"]).weight_map(model.config)
+    aliases = names.under_prefix_of(mapping)
+    load_into(model, mapping, aliases, lambda name: names.read(aliases[name]).to(device), assign)
+    return model.eval()
+
+
+def read_hf_config(folder: pathlib.Path) -> dict[str, Any]:
+    """The content of `config.json`, which must name its `model_type`. Raises `CheckpointError`."""
+    path = folder / "config.json"
+    fix = "give the folder of a saved model: one with config.json and model.safetensors"
+    if not path.is_file():
+        raise CheckpointError("there is no model in this folder", received=folder, expected="config.json", fix=fix)
+    try:
+        hf = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON", received=error, fix="copy it again") from error
+    if not isinstance(hf, dict) or not isinstance(hf.get("model_type"), str):
+        raise CheckpointError(f"{path} does not say which architecture it is", expected='"model_type": "..."', fix=fix)
+    return hf
+
+
+class _TensorNames:
+    """Where each published tensor of a folder is: in one file, or in the files that an index lists."""
+
+    def __init__(self, folder: pathlib.Path):
+        self._opened: dict[str, TensorFile] = {}
+        self._folder = folder
+        if (folder / _WEIGHTS).is_file() or not (folder / _INDEX).is_file():
+            self._require_weights()
+            self._files = dict.fromkeys(self._open(_WEIGHTS).names, _WEIGHTS)
+        else:
+            self._files = self._read_index()
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, as it was saved."""
+        return self._open(self._files[name]).read(name)
+
+    def floating_dtype(self) -> torch.dtype:
+        """The dtype of the first floating tensor."""
+        return _floating_dtype({name: self.read(name) for name in list(self._files)[:1]})
+
+    def under_prefix_of(self, mapping: WeightMap) -> dict[str, str]:
+        """Name that the weight map uses -> name in the file.
+
+        They are the same, except in files saved from a bare body without its head (GPT-2's own, many encoders): there
+        the first part of each name ("transformer.", "bert.") is left out.
+        """
+        prefixes = {theirs.partition(".")[0] + "." for _, _, names in mapping.expand() for theirs in names}
+        body = {prefix for prefix in prefixes if any(_in_layer(e, prefix) for e in mapping.entries)}
+        if len(body) != 1 or any(name.startswith(tuple(prefixes)) for name in self._files):
+            return {name: name for name in self._files}
+        prefix = body.pop()
+        return {prefix + name: name for name in self._files}
+
+    def _open(self, file: str) -> TensorFile:
+        if file not in self._opened:
+            self._opened[file] = TensorFile(self._folder / file)
+        return self._opened[file]
+
+    def _read_index(self) -> dict[str, str]:
+        path = self._folder / _INDEX
+        try:
+            files = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+            listed = {str(name): str(file) for name, file in files.items()}
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+            raise CheckpointError(f"{path} is damaged", received=error, fix="copy it again") from error
+        # A name with a folder in it would lead out of the checkpoint.
+        strange = [file for file in listed.values() if pathlib.PurePath(file).name != file]
+        absent = sorted({file for file in listed.values() if not (self._folder / file).is_file()})
+        if strange or absent:
+            raise CheckpointError(
+                f"{path} lists files that are not in the folder",
+                received=", ".join(strange or absent),
+                fix="copy or download the missing files",
+            )
+        misplaced = [name for name, file in listed.items() if name not in self._open(file).names]
+        if misplaced:
+            raise CheckpointError(
+                f"{path} lists tensors that are not in their files",
+                received=_listing(misplaced),
+                fix="copy or download the folder again",
+            )
+        return listed
+
+    def _require_weights(self) -> None:
+        if (self._folder / _WEIGHTS).is_file():
+            return
+        pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in self._folder.glob(pattern))
+        fix = "copy model.safetensors into the folder"
+        if pickled:
+            fix = "a pickle can run code when it is opened, so it never is: save it again as safetensors"
+        raise CheckpointError(
+            f"{self._folder} has no weights",
+            received=", ".join(pickled) or None,
+            expected=f"{_WEIGHTS} or {_INDEX}",
+            fix=fix,
+        )
+
+
+def _build(folder: pathlib.Path, hf: dict[str, Any]) -> nn.Module:
+    """The network that `config.json` describes, not loaded yet."""
+    entry = architecture(hf["model_type"])
+    try:
+        return entry.model_class()(entry.config_class().from_hf(hf))
+    except UserError:
+        raise
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:  # a size that is text, or negative
+        raise CheckpointError(
+            f"config.json does not describe a {hf['model_type']} that can be built",
+            received=f"{folder / 'config.json'}: {error}",
+            fix="compare its sizes with those of a published model, or copy the folder again",
+        ) from error
+
+
+def _in_layer(entry: Any, prefix: str) -> bool:
+    return any(name.startswith(prefix) and "{i}" in name for name in entry.names()[1])
+
+
+def _floating_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
+    return next((tensor.dtype for tensor in weights.values() if tensor.is_floating_point()), torch.float32)
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype, device: str | None = None) -> Tensor:
+    """Floating tensors in `dtype`, others as they are."""
+    return tensor.detach().to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
+
+
+def _special_ids(tokenizer: SavedTokenizer) -> dict[str, int]:
+    ids = {
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.eos_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
+    return {name: number for name, number in ids.items() if number is not None}
+
+
+def _listing(names: Iterable[str], most: int = 20) -> str:
+    names = list(names)
+    more = [f"... and {len(names) - most} more"] if len(names) > most else []
+    return "\n".join(names[:most] + more)

@@ -1,0 +1,1 @@
+"""The waist between models and what is made of them: ``LanguageModel``, and how one is opened."""

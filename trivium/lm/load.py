@@ -1,0 +1,144 @@
+"""Opening and saving a model: a folder in, a ``LanguageModel`` out, and back."""
+
+import copy
+import json
+import pathlib
+import re
+from typing import Any
+
+from torch import nn
+
+from trivium import tokenizers
+from trivium.adapters.adapter_set import adapters_of
+from trivium.adapters.attach import detach
+from trivium.adapters.attach import merge as merge_adapter
+from trivium.adapters.routing import activate
+from trivium.checkpoints.adapter_folder import load_adapter
+from trivium.checkpoints.model_folder import load_model, read_hf_config, save_folder
+from trivium.checkpoints.retention import saved_steps, step_folder
+from trivium.errors import CheckpointError, StorageError, Unsupported
+from trivium.lm.local import LocalModel
+from trivium.nn.quantized import NF4Linear
+from trivium.runtime.device import choose_device, choose_dtype
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "encoder.json")
+
+
+def load(
+    path_or_id: str | pathlib.Path,
+    *,
+    adapter: str | pathlib.Path | dict[str, str | pathlib.Path] | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+    quantize: str | None = None,
+) -> LocalModel:
+    """The model of a Hugging Face folder, ready for use.
+
+    ``path_or_id`` is a folder with ``config.json``, or the folder of a training run: its best
+    checkpoint, else its last. A folder without a tokenizer gives a model that takes and gives ids only.
+    ``quantize="nf4"`` packs the matrices of the blocks in 4 bits (QLoRA's NormalFloat) as they are read,
+    one by one. ``adapter`` is a PEFT folder, which answers are then given with, or several by name, of which
+    ``generate(..., adapter=name)`` chooses one a call.
+
+    Raises ``StorageError`` or ``CheckpointError`` for a folder that is not there, not a model or
+    damaged, ``TokenizerError`` where the tokenizer has more ids than the model, ``Unsupported`` for what
+    this release does not have, ``UserError`` for a device or number format this machine has not.
+    """
+    if quantize not in (None, "nf4"):
+        raise Unsupported("this release does not quantise so", received=f"quantize={quantize}", expected="nf4, or None")
+    folder = _model_folder(path_or_id)
+    target = choose_device(device)
+    config_file = read_hf_config(folder)
+    tokenizer = None
+    if any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        tokenizer = tokenizers.load(folder)
+    network = load_model(folder, dtype=choose_dtype(dtype, target), device=target, nf4=quantize == "nf4")
+    _load_adapters(network, adapter)
+    model = LocalModel(network, tokenizer, generation=_generation(folder), config_file=config_file)
+    if tokenizer is not None:
+        tokenizers.check_vocabulary(tokenizer, model.config.vocabulary_size)
+    return model
+
+
+def _load_adapters(network: nn.Module, adapter: str | pathlib.Path | dict[str, str | pathlib.Path] | None) -> None:
+    """Attaches them; a single one is active at once."""
+    folders = adapter if isinstance(adapter, dict) else {} if adapter is None else {"default": adapter}
+    for name, folder in folders.items():
+        load_adapter(folder, network, name)
+    if folders:
+        activate(network, None if isinstance(adapter, dict) else "default")
+
+
+def save(model: LocalModel, folder: str | pathlib.Path, *, merge: bool = False) -> None:
+    """Writes ``model`` as a folder that ``load`` and, where it knows the family, ``transformers`` open.
+
+    ``merge`` folds the active adapter into the saved weights; a model with adapters is not saved otherwise. Raises
+    ``StorageError``, and ``Unsupported`` for a quantised model.
+    """
+    if any(isinstance(module, NF4Linear) for module in model.network.modules()):
+        raise Unsupported("a quantised model cannot be saved by this release", fix="save the model it was loaded from")
+    if "adapters" in model.network._modules:
+        if not merge:
+            raise Unsupported(
+                "a model with adapters is two things, and this saves one",
+                fix="save(model, folder, merge=True) folds the active adapter into the weights",
+            )
+        _save_merged(model, folder)
+        return
+    save_folder(folder, model.network, tokenizer=model.tokenizer, generation=model.generation)
+
+
+def _save_merged(model: LocalModel, folder: str | pathlib.Path) -> None:
+    """A copy of the base with the active adapter folded in; the model in memory stays as it is."""
+    active = adapters_of(model.network).routing.active
+    if active is None:
+        raise Unsupported("no adapter is active, so there is none to merge", fix="load one with adapter=FOLDER")
+    network = copy.deepcopy(model.network)
+    merge_adapter(network, active)
+    detach(network)
+    save_folder(folder, network, tokenizer=model.tokenizer, generation=model.generation)
+
+
+def _model_folder(path_or_id: str | pathlib.Path) -> pathlib.Path:
+    """The folder that holds the weights."""
+    path = pathlib.Path(path_or_id).expanduser()
+    if not path.exists():
+        if _HUB_ID.fullmatch(str(path_or_id)):
+            raise Unsupported(
+                "there is no such folder here, and this release does not download models",
+                received=path_or_id,
+                expected="a folder with config.json and model.safetensors",
+                fix=f"check the path, or download the model first: hf download {path_or_id} --local-dir FOLDER",
+            )
+        raise StorageError("there is no such folder", received=path_or_id, fix="check the path")
+    if path.is_file():
+        raise CheckpointError("a model is a folder, and this is a file", received=path, fix=f"give {path.parent}")
+    if (path / "config.json").is_file() or not (path / "checkpoints").is_dir():
+        return path  # where it is no model either, reading it says what is missing
+    checkpoints = path / "checkpoints"
+    for name in ("best", "last"):
+        if (checkpoints / name / "config.json").is_file():
+            return checkpoints / name
+    steps = saved_steps(checkpoints)
+    if not steps:
+        raise CheckpointError(
+            "this run has saved no checkpoint yet",
+            received=path,
+            fix="let it train until the first one is saved",
+        )
+    return step_folder(checkpoints, steps[-1])
+
+
+def _generation(folder: pathlib.Path) -> dict[str, Any]:
+    """The content of ``generation_config.json``; nothing where there is none."""
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON", received=error, fix="copy it again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a mapping", received=type(content).__name__, fix="copy it again")
+    return content

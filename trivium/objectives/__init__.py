@@ -1,0 +1,1 @@
+"""What is optimised: one plain function a file, ``(model, batch) -> Loss``."""

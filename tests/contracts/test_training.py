@@ -1,0 +1,138 @@
+"""Every tracer under the one Trainer: killed anywhere and resumed bit for bit, and shared by two processes."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.contracts.tracers import TRACERS, Tracer, V
+from tests.training.kill import assert_survives_kills
+from tests.training.test_parallel import in_processes
+from trivium.data.batches import CausalBatch, LabelledBatch, MaskedBatch, Seq2SeqBatch
+from trivium.objectives.causal import causal
+from trivium.objectives.classification import classification
+from trivium.objectives.masked import mask_tokens, masked
+from trivium.objectives.seq2seq import seq2seq
+from trivium.runtime.processes import Place
+from trivium.training import parallel
+from trivium.training.learners.supervised import SupervisedConfig, SupervisedLearner
+from trivium.training.optimisers import OptimiserConfig
+from trivium.training.schedules import ScheduleConfig
+
+ROWS, LENGTH = 4, 6
+WARM = ScheduleConfig(warmup_steps=2)
+every_tracer = pytest.mark.parametrize("tracer", TRACERS, ids=lambda tracer: tracer.label.replace(" ", "-"))
+
+
+def ragged(number: int) -> tuple[Tensor, Tensor, Tensor, torch.Generator]:
+    """Tokens with one more column than the mask, the mask and the lengths of batch ``number``."""
+    generator = torch.Generator().manual_seed(number)
+    tokens = torch.randint(4, V, (ROWS, LENGTH + 1), generator=generator)
+    lengths = torch.randint(2, LENGTH + 1, (ROWS,), generator=generator)
+    return tokens, torch.arange(LENGTH) < lengths[:, None], lengths, generator
+
+
+def causal_batch(number: int) -> CausalBatch:
+    tokens, mask, lengths, _ = ragged(number)
+    return CausalBatch(tokens[:, :-1], tokens[:, 1:], mask, lengths)
+
+
+def seq2seq_batch(number: int) -> Seq2SeqBatch:
+    tokens, mask, lengths, generator = ragged(number)
+    source = torch.randint(V, (ROWS, 5), generator=generator)
+    source_lengths = torch.randint(1, 6, (ROWS,), generator=generator)
+    return Seq2SeqBatch(source, source_lengths, tokens[:, :-1], tokens[:, 1:], mask, lengths)
+
+
+def masked_batch(number: int) -> MaskedBatch:
+    tokens, _, lengths, generator = ragged(number)
+    return mask_tokens(
+        tokens[:, :-1], lengths, mask_id=3, vocabulary_size=V, rate=0.5, special_ids=(3,), generator=generator
+    )
+
+
+def labelled_batch(number: int) -> LabelledBatch:
+    tokens, _, lengths, generator = ragged(number)
+    return LabelledBatch(tokens[:, :-1], lengths, torch.randint(3, (ROWS,), generator=generator))
+
+
+def task(tracer: Tracer) -> tuple[Callable[..., Any], Callable[[int], Any]]:
+    """The objective that a kind of model is trained on, and its batches."""
+    if tracer.reads_a_source:
+        return seq2seq, seq2seq_batch
+    if tracer.row.kind == "encoder":
+        return masked, masked_batch
+    return (classification, labelled_batch) if tracer.row.kind == "classifier" else (causal, causal_batch)
+
+
+class Numbered:
+    """Batches 0, 1, 2, ...; this process's rows of each."""
+
+    def __init__(self, make: Callable[[int], Any], here: Place) -> None:
+        self.make, self.here, self.number = make, here, 0
+
+    def __next__(self) -> Any:
+        self.number += 1
+        return self.make(self.number).split(self.here.world)[self.here.rank]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"number": self.number}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.number = state["number"]
+
+
+def network(tracer: Tracer) -> nn.Module:
+    torch.manual_seed(1)
+    return tracer.row.model_class()(tracer.config())
+
+
+@every_tracer
+def test_killed_anywhere_it_goes_on_bit_for_bit(tracer: Tracer, tmp_path: pathlib.Path) -> None:
+    objective, make = task(tracer)
+
+    def job() -> tuple[SupervisedLearner, Numbered, list[Any]]:
+        config = SupervisedConfig(optimiser=OptimiserConfig(kind="muon"), schedule=WARM, micro_batches=2)
+        learner = SupervisedLearner(network(tracer), objective, config, steps=6)  # dropout is on
+        return learner, Numbered(make, Place()), [make(1000)]
+
+    assert_survives_kills(job, tmp_path, kills=5)
+
+
+def trained(tracer: Tracer, mode: str, here: Place) -> list[float]:
+    """Losses and gradient norms of three updates in float64, dropout off."""
+    objective, make = task(tracer)
+    torch.manual_seed(1)
+    model = tracer.row.model_class()(tracer.config(**_no_dropout(tracer))).double()
+    if mode == "replicated":
+        parallel.replicate(model)
+    elif mode == "sharded":
+        parallel.shard(model)
+    learner = SupervisedLearner(model, objective, SupervisedConfig(schedule=WARM, micro_batches=2), steps=6)
+    source, numbers = Numbered(make, here), []
+    for _ in range(3):
+        result = learner.step(next(source))
+        numbers += [result["loss"], result["gradient_norm"]]
+    return numbers
+
+
+def _no_dropout(tracer: Tracer) -> dict[str, float]:
+    names = [field.name for field in dataclasses.fields(tracer.row.config_class())]
+    return {name: 0.0 for name in names if name.endswith("dropout")}
+
+
+@pytest.mark.parametrize("mode", ["replicated", "sharded"])
+def test_two_processes_are_one(mode: str, tmp_path: pathlib.Path) -> None:
+    """One pair of processes trains every tracer in turn."""
+    expected = {tracer.label: trained(tracer, "single", Place()) for tracer in TRACERS}
+
+    def work(here: Place) -> None:
+        for tracer in TRACERS:
+            numbers = trained(tracer, mode, here)
+            assert numbers == pytest.approx(expected[tracer.label], abs=1e-10), tracer.label
+
+    in_processes(2, work, tmp_path)

@@ -1,0 +1,21 @@
+"""Killed or stopped at any point, a run loses no checkpoint and ends bit for bit where it would have."""
+
+import pathlib
+
+import pytest
+
+from tests.training.kill import Job, assert_survives_kills, assert_survives_stops
+from tests.training.toys import carried_job, causal_job
+
+
+def test_survives_50_kills(tmp_path: pathlib.Path) -> None:
+    assert_survives_kills(causal_job, tmp_path, 50)
+
+
+def test_survives_kills_with_a_carried_state(tmp_path: pathlib.Path) -> None:
+    assert_survives_kills(carried_job, tmp_path, 8)
+
+
+@pytest.mark.parametrize("job", [causal_job, carried_job])
+def test_survives_sigterm_at_any_phase(job: Job, tmp_path: pathlib.Path) -> None:
+    assert_survives_stops(job, tmp_path, 15)

@@ -1,0 +1,1 @@
+"""One class a way of learning, without inheritance between them; what they share are functions."""

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import trivium.nn.linear
-from trivium.nn.linear import Linear, linear, matmul_nt
+from trivium.nn.linear import Linear, batched_matmul_nt, linear, matmul_nt
 
 
 @pytest.fixture(params=[True, False])
@@ -33,6 +33,19 @@ def test_values_and_gradients(onednn: bool, bias: bool, shape: tuple[int, ...]) 
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
     with torch.no_grad():
         torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 41])
+def test_a_single_row_through_a_matrix_that_cannot_be_sliced(onednn: bool, outputs: int) -> None:
+    layer = Linear(24, outputs)
+    x = torch.randn(1, 1, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), rtol=1e-5, atol=1e-5)
+
+
+def test_stacks_of_matrices(onednn: bool) -> None:
+    a, b = torch.randn(3, 9, 33), torch.randn(3, 7, 33)
+    torch.testing.assert_close(batched_matmul_nt(a, b), a @ b.mT, rtol=1e-5, atol=1e-5)
 
 
 def test_transposed_views(onednn: bool) -> None:

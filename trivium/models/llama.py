@@ -156,9 +156,9 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         rows, length, _ = x.shape
         qkv = self.qkv(x).view(rows, length, self.heads + 2 * self.groups, self.head_width)
-        turned = rotate(qkv[:, :, : -self.groups], rotation)  # q and k in one go
-        q, k = turned.transpose(1, 2).split([self.heads, self.groups], dim=1)
-        v = qkv[:, :, -self.groups :].transpose(1, 2)
+        qk, v = qkv.split([self.heads + self.groups, self.groups], dim=2)
+        q, k = rotate(qk, rotation).transpose(1, 2).split([self.heads, self.groups], dim=1)
+        v = v.transpose(1, 2)
         if probabilities is not None:
             probabilities.append(attention_probabilities(q, k, layout))
         mixed = attend(q, k, v, layout, cache=cache, dropout=self.dropout if self.training else 0.0)

@@ -47,5 +47,28 @@ class GatedFeedForward(nn.Module):
         self.activation = activation
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        gate_up = self.gate_up(x)
+        if self.activation == "silu" and torch.is_grad_enabled():
+            return self.down(_SwiGLU.apply(gate_up))
+        gate, up = gate_up.chunk(2, dim=-1)
         return self.down(ACTIVATIONS[self.activation](gate) * up)
+
+
+class _SwiGLU(torch.autograd.Function):
+    """silu(gate) * up with its gradient written in place: autograd would keep silu(gate) and join two halves anew."""
+
+    @staticmethod
+    def forward(ctx, gate_up):
+        ctx.save_for_backward(gate_up)
+        gate, up = gate_up.chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        (gate_up,) = ctx.saved_tensors
+        gate, up = gate_up.chunk(2, dim=-1)
+        d_gate_up = torch.empty_like(gate_up)
+        d_gate, d_up = d_gate_up.chunk(2, dim=-1)
+        torch.mul(upstream, F.silu(gate), out=d_up)
+        torch.ops.aten.silu_backward.grad_input(upstream * up, gate, grad_input=d_gate)
+        return d_gate_up

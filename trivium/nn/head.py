@@ -92,10 +92,20 @@ def _d_linear(d_logits: Tensor, logits: Tensor, scale: float, soft_cap: float | 
     return d_logits
 
 
-def _picked_log_prob(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """log softmax at the targets ``[N]`` and the log-normaliser ``[N]``."""
-    normaliser = torch.logsumexp(logits, dim=-1)
-    return logits.gather(-1, targets[:, None])[:, 0] - normaliser, normaliser
+def _log_prob_and_gradient(logits: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weighted log-probabilities of the targets ``[N]``, and w * (softmax - one_hot) in the memory of ``logits``.
+
+    One exponential an element: the softmax is what the normaliser was summed from.
+    """
+    index = torch.arange(targets.shape[0], device=targets.device)
+    largest = logits.amax(dim=-1, keepdim=True)
+    picked = logits[index, targets] - largest[:, 0]
+    powers = logits.sub_(largest).exp_()
+    normaliser = powers.sum(dim=-1)
+    log_prob = picked - normaliser.log()
+    gradient = powers.mul_(((1.0 if weights is None else weights) / normaliser)[:, None])
+    gradient[index, targets] -= 1.0 if weights is None else weights
+    return log_prob if weights is None else log_prob * weights, gradient
 
 
 class _NllSum(torch.autograd.Function):
@@ -115,19 +125,14 @@ class _NllSum(torch.autograd.Function):
         for start in range(0, hidden.shape[0], CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             chunk, chosen = hidden[rows], targets[rows]
+            each = None if row_weights is None else row_weights[rows]
             logits = _logits(chunk, weight, bias, scale, soft_cap)
-            log_prob, normaliser = _picked_log_prob(logits, chosen)
-            if row_weights is not None:
-                log_prob = log_prob * row_weights[rows]
+            kept = logits.clone() if soft_cap is not None else logits  # the cap's derivative needs them again
+            log_prob, d_logits = _log_prob_and_gradient(logits, chosen, each)
             total -= log_prob.sum()
             if not (needs_hidden or needs_weight or needs_bias):
                 continue
-            spare = logits if soft_cap is None else logits.clone()  # the cap's derivative needs the logits again
-            d_logits = spare.sub_(normaliser[:, None]).exp_()  # softmax - one_hot
-            d_logits[torch.arange(chosen.shape[0], device=chosen.device), chosen] -= 1.0
-            if row_weights is not None:
-                d_logits *= row_weights[rows, None]
-            d_logits = _d_linear(d_logits, logits, scale, soft_cap)
+            d_logits = _d_linear(d_logits, kept, scale, soft_cap)
             if d_hidden is not None:
                 d_hidden[rows] = matmul_nt(d_logits, weight.t())
             if d_weight is not None:
@@ -154,7 +159,7 @@ class _LogProb(torch.autograd.Function):
         for start in range(0, hidden.shape[0], CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             logits = _logits(hidden[rows], weight, bias, scale, soft_cap)
-            out[rows] = _picked_log_prob(logits, targets[rows])[0]
+            out[rows] = logits.gather(-1, targets[rows, None])[:, 0] - torch.logsumexp(logits, dim=-1)
         return out
 
     @staticmethod

@@ -18,16 +18,23 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        return _RMSNorm.apply(x, self.weight, self.epsilon)
+        if torch.is_grad_enabled():
+            return _RMSNorm.apply(x, self.weight, self.epsilon)
+        return _normed(x, self.epsilon)[0] * self.weight
+
+
+def _normed(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """``x`` divided by its root mean square, and one over that."""
+    # Statistics in fp32 at least: the mean square of a bf16 row loses most of its digits.
+    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    scale = (wide.square().mean(-1, keepdim=True) + epsilon).rsqrt()
+    return (wide * scale).to(x.dtype), scale
 
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, epsilon):
-        # Statistics in fp32 at least: the mean square of a bf16 row loses most of its digits.
-        wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        scale = (wide.square().mean(-1, keepdim=True) + epsilon).rsqrt()
-        normed = (wide * scale).to(x.dtype)
+        normed, scale = _normed(x, epsilon)
         ctx.save_for_backward(normed, scale, weight)
         return normed * weight
 

@@ -225,7 +225,9 @@ class Rotary(nn.Module):
 
 def rotate(x: Float[Tensor, "B T H K"], rotation: Float[Tensor, "2 _ T 1 _"]) -> Float[Tensor, "B T H K"]:
     """Turn each pair of ``x`` by its angle (Su et al. 2021, eq. 34)."""
-    return _Rotate.apply(x, rotation)
+    if torch.is_grad_enabled():
+        return _Rotate.apply(x, rotation)
+    return _turn(x, rotation[0], rotation[1])
 
 
 class _Rotate(torch.autograd.Function):

@@ -63,7 +63,7 @@ bench: $(STAMP)
 
 # Long runs, hours of them: a queue that goes on where it stopped.
 figures: $(STAMP)
-	$(BIN)/python benchmarks/figures/queue.py
+	$(BIN)/python benchmarks/figures/run_all.py
 
 # Rewrites the tables that are generated, and runs every example of the documentation.
 docs: $(STAMP)

@@ -133,7 +133,9 @@ def test_a_missing_file_is_a_storage_error(tmp_path):
         config.from_yaml(Recipe, tmp_path / "absent.yaml")
 
 
-@pytest.mark.parametrize("text", ["a: [1", "a: b: c", "!!python/object/apply:os.system ['true']", "- 1\n- 2\n"])
+@pytest.mark.parametrize(
+    "text", ["a: [1", "a: b: c", "!!python/object/apply:os.system ['true']", "- 1\n- 2\n", "a: 2024-13-45"]
+)
 def test_bad_or_unsafe_yaml_is_a_config_error(tmp_path, text):
     file = tmp_path / "recipe.yaml"
     file.write_text(text)
@@ -152,3 +154,18 @@ def test_an_empty_file_is_an_empty_mapping(tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text("# nothing yet\n")
     assert config.read_yaml(file) == {}
+
+
+def test_nesting_without_end_is_a_config_error(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("a: " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        config.read_yaml(file)
+
+
+@pytest.mark.parametrize("text", ["steps: 1\nsteps: 2\n", "model: {width: 8, width: 16}\n"])
+def test_a_setting_given_twice_is_refused(tmp_path, text):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="set more than once"):
+        config.read_yaml(file)

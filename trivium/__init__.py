@@ -24,6 +24,7 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "architectures": ("trivium.models.table", "architectures"),
     "tokenizers": ("trivium.tokenizers", None),
     "training": ("trivium.training", None),
+    "evaluation": ("trivium.evaluation", None),
     "quickstart": ("trivium.recipes.quickstart", "quickstart"),
     "prepare": ("trivium.recipes.prepare", "prepare"),
     "pretrain": ("trivium.recipes.pretrain", "pretrain"),

@@ -54,14 +54,31 @@ def read_yaml(path: str | pathlib.Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError("the configuration file is not UTF-8 text", received=path, expected="YAML") from error
     try:
-        mapping = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        mapping = _Loader(text).get_single_data()
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply", expected="a few levels of name: value") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date and is none
         raise ConfigError(f"{path} is not valid YAML", received=error, expected="name: value, one a line") from error
     if mapping is None:
         return {}
     if not isinstance(mapping, dict):
         raise ConfigError(f"{path} is not a mapping", received=_shown(mapping), expected="name: value, one a line")
     return mapping
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which would let the last of several equal keys win; here they are refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key.value} is set more than once", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
 
 
 def to_dict(config: object) -> dict[str, Any]:

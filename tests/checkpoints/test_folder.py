@@ -1,6 +1,7 @@
 """A folder exists whole or not at all, and tells when a byte of it has changed."""
 
 import errno
+import json
 import pathlib
 import random
 
@@ -14,9 +15,11 @@ from trivium.checkpoints.folder import (
     new_folder,
     remove_folder,
     replace_file,
+    replaceable,
     verify_folder,
 )
 from trivium.errors import CheckpointError, StorageError
+from trivium.runtime import atomic
 
 
 def save(target: pathlib.Path, content: str = "first") -> None:
@@ -52,10 +55,10 @@ def test_every_file_and_directory_is_synced_before_the_rename(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    write, rename = folders._write, folders._rename
+    write, rename = folders._write, atomic.rename
     monkeypatch.setattr(folders, "_write", lambda file, data: (events.append("write"), write(file, data)))
-    monkeypatch.setattr(folders, "_sync", lambda descriptor: events.append("sync"))
-    monkeypatch.setattr(folders, "_rename", lambda a, b: (events.append("rename"), rename(a, b)))
+    monkeypatch.setattr(atomic, "sync", lambda descriptor: events.append("sync"))
+    monkeypatch.setattr(atomic, "rename", lambda a, b: (events.append("rename"), rename(a, b)))
     save(tmp_path / "f")
     joined = " ".join(events)
     assert joined.startswith("write sync write write sync write sync")
@@ -190,3 +193,45 @@ def test_nan_is_no_json(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="JSON"), new_folder(tmp_path / "f") as writer:
         writer.write_json("c.json", float("nan"))
     assert names(tmp_path) == []
+
+
+def test_only_our_own_folders_are_replaced(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "f"
+    save(folder)
+    (folder / ".a.txt.partial").write_text("a leftover")
+    assert replaceable(folder) == folder
+    (tmp_path / "link").symlink_to(folder)
+    assert replaceable(tmp_path / "link") == folder
+    (folder / "inner" / "mine.txt").write_text("mine")
+    with pytest.raises(StorageError, match=r"received: .*f: inner/mine\.txt\n(.|\n)*fix: "):
+        replaceable(folder)
+    (folder / "inner" / "mine.txt").unlink()
+    (folder / MANIFEST).write_text("{}")
+    with pytest.raises(StorageError, match=r"a\.txt, c\.json"):
+        replaceable(folder)
+    with pytest.raises(StorageError, match="is a file"):
+        replaceable(folder / "a.txt")
+    monkeypatch.chdir(tmp_path)
+    for path in (".", "..", "/", ""):
+        with pytest.raises(StorageError, match="current folder"):
+            replaceable(path)
+
+
+@pytest.mark.parametrize("files", [{"a": 3}, {"a": {"bytes": "1", "sha256": "x"}}, {"a": {"bytes": 1}}, []])
+def test_a_manifest_of_other_types_is_damaged(tmp_path: pathlib.Path, files: object) -> None:
+    content = {"format": folders._FORMAT, "files": files}
+    (tmp_path / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+        verify_folder(tmp_path)
+
+
+def test_a_manifest_is_only_given_up_where_there_is_nothing_to_resume(tmp_path: pathlib.Path) -> None:
+    for name, advised in (("a.txt", True), ("resume/state.json", False)):
+        with new_folder(tmp_path / "f") as writer:
+            writer.write_text(name, "x")
+        (tmp_path / "f" / name).write_text("y")
+        with pytest.raises(CheckpointError) as error:
+            verify_folder(tmp_path / "f")
+        assert "copy the folder again" in str(error.value)
+        assert ("delete manifest.json" in str(error.value)) == advised

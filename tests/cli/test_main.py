@@ -97,6 +97,8 @@ def raising(monkeypatch, error: BaseException) -> None:
         (KeyboardInterrupt(), 130, "stopped at once"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 2, "free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), 2, "received: /x/y"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "/x/y"), 2, "give a shorter path"),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links", "/x/y"), 2, "links that lead back"),
         (ZeroDivisionError("division by zero"), 1, "a fault in trivium"),
     ],
 )

@@ -1,5 +1,6 @@
 """`generate` and `chat` on a model that is really there, saved and opened again."""
 
+import io
 import json
 import sys
 
@@ -54,6 +55,12 @@ def test_generate_prints_text_and_reads_standard_input(folder, capsys, monkeypat
     assert len(said) > 1
 
 
+def test_standard_input_that_is_no_text_exits_with_2(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a \xff\xfe"), encoding="utf-8"))
+    assert cli.main(["generate", folder]) == 2
+    assert "standard input is not text" in capsys.readouterr().err
+
+
 def test_generate_on_a_terminal_streams_the_same_text(folder, capsys, monkeypatch):
     words = ["generate", folder, "--prompt", "the ", "--max-new-tokens", "5", "--temperature", "1", "--seed", "3"]
     assert cli.main(words) == 0
@@ -93,6 +100,7 @@ def test_generate_dry_run_only_says_the_settings(capsys):
         (["nowhere", "--prompt", "a"], "there is no such folder"),
         (["FOLDER", "--prompt", "a", "--temperature", "-1"], "the temperature cannot be used"),
         (["FOLDER", "--prompt", "a", "--max-new-tokens", "0"], "nothing is to be generated"),
+        (["FOLDER", "--prompt", "a", "--max-new-tokens", "100000000000"], "the answers do not fit into memory"),
         (["FOLDER", "--prompt", "a", "--device", "tpu"], "there is no such device"),
         (["FOLDER", "--prompt", "a", "--dtype", "float16", "--device", "cpu"], "about 100 times slower"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trivium.data.documents import Document, read_documents
+from trivium.data.documents import Document, join_groups, read_documents
 from trivium.errors import DataError
 
 
@@ -51,6 +51,8 @@ def written(folder: Path, name: str, content: bytes) -> Path:
         ("a.zip", b"PK", r"this kind of file is not read"),
         ("a.jsonl", b'{"text": "x"}\n{"text": ', r"line 2: not JSON"),
         ("a.jsonl", b'{"title": "x"}', r"line 1: no field `text`"),
+        ("a.jsonl", b'{"text": "x"}\n' + b"[" * 100_000, r"line 2: .*brackets too deep"),
+        ("a.jsonl", b'{"text": "x"}\n{"id": ' + b"1" * 5000 + b"}", r"line 2: a number too long"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -98,7 +100,25 @@ def test_a_bad_file_in_a_folder_stops_or_is_passed_over_as_asked(tmp_path: Path)
     assert skipped.files == [("bad.txt", "the file is not encoded in utf-8")]
 
 
+def test_a_link_that_leads_nowhere_is_an_unreadable_file(tmp_path: Path) -> None:
+    written(tmp_path, "good.txt", b"good")
+    (tmp_path / "lost.txt").symlink_to(tmp_path / "absent")
+    with pytest.raises(DataError, match=r"cannot be read\n  received: .*lost\.txt"):
+        read_documents([tmp_path])
+    documents, skipped = read_documents([tmp_path], skip_unreadable=True)
+    assert [document.id for document in documents] == ["good.txt"]
+    assert skipped.files == [("lost.txt", "the file cannot be read")]
+
+
 def test_lone_surrogates_do_not_stop_counting(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jsonl", rb'{"text": "a\ud800"}')
     document: Document = read_documents([path])[0][0]
     assert document.num_bytes == 4
+
+
+def test_joined_groups_keep_order_and_leave_nothing_out() -> None:
+    def document(name: str, group: str) -> Document:
+        return Document(id=name, text=name, origin="o", kind="text", group=group)
+
+    joined = join_groups([document("a1", "a"), document("b1", "b"), document("a2", "a")])
+    assert [(each.id, each.text) for each in joined] == [("a", "a1\n\n\na2"), ("b", "b1")]

@@ -86,3 +86,9 @@ def test_what_cannot_be_measured(network: Llama, tokenizer: Any) -> None:
         store_of_texts(TEXTS, tokenizer, 100)
     with pytest.raises(DataError, match="bytes of this text are not known"):
         bits_per_byte(network, TokenStore.of([[1, 2, 3]], vocabulary_size=9), context_tokens=8)
+
+
+def test_text_that_the_vocabulary_cannot_spell_is_refused() -> None:
+    tokenizer = tokenizers.train(["abc abc"], kind="character")
+    with pytest.raises(DataError, match="does not know"):
+        store_of_texts(["abcd"], tokenizer, tokenizer.vocabulary_size)

@@ -73,3 +73,9 @@ def test_one_stop_text_may_be_given_bare() -> None:
 
 def test_end_tokens_as_files_write_them() -> None:
     assert (token_ids(None), token_ids(0), token_ids([3, 4])) == ((), (0,), (3, 4))
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", "hot"), ("top_k", 2.5), ("top_p", "all"), ("top_k", True)])
+def test_a_file_with_values_that_are_no_numbers_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"holds a {name} that cannot be used"):
+        resolve({"do_sample": True, name: value}, max_new_tokens=1)

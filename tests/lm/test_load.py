@@ -51,6 +51,18 @@ def test_what_is_saved_is_loaded(folder: pathlib.Path, tokenizer: Any, tmp_path:
     assert again.generate("a", max_new_tokens=1)[0].settings.temperature == 1.0
 
 
+def test_saving_deletes_nothing_but_an_earlier_save(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    model = trivium.load(folder)
+    trivium.save(model, folder)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    with pytest.raises(StorageError, match=r"received: .*thesis: chapter\.txt"):
+        trivium.save(model, tmp_path / "thesis")
+    with pytest.raises(StorageError, match="current folder"):
+        trivium.save(model, ".")
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "mine"
+
+
 def test_the_number_format_is_the_one_asked_for(folder: pathlib.Path) -> None:
     assert trivium.load(folder, dtype="float64").logits(torch.tensor([[1]])).dtype == torch.float64
 

@@ -65,3 +65,23 @@ def test_frozen_weight_gets_no_gradient() -> None:
     head.weight.requires_grad_(False)
     head.nll_sum(hidden, targets).backward()
     assert head.weight.grad is None and hidden.grad is not None
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_half_precision_keeps_the_loss_in_fp32(autocast: bool) -> None:
+    """A bf16 log-probability near 10 is exact to 0.06 only; the loss of a bf16 model is not rounded to that."""
+    torch.manual_seed(0)
+    head = OutputHead(64, 500)
+    nn.init.normal_(head.weight)
+    hidden, targets = torch.randn(40, 64), torch.randint(500, (40,))
+    if not autocast:
+        head, hidden = head.bfloat16(), hidden.bfloat16()
+    hidden.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        total, each = head.nll_sum(hidden, targets), head.log_prob(hidden, targets)
+        logits = head.logits(hidden).float()
+    exact = F.cross_entropy(logits.double(), targets, reduction="none")
+    torch.testing.assert_close(-each.double(), exact, rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(total.double(), exact.sum(), rtol=1e-6, atol=0)
+    (total - each.sum()).backward()
+    assert torch.isfinite(hidden.grad.float()).all() and torch.isfinite(head.weight.grad.float()).all()

@@ -9,6 +9,7 @@ import pytest
 
 from trivium import tokenizers
 from trivium.data.prepared import Prepared, open_prepared
+from trivium.data.staging import staged_folder
 from trivium.errors import ConfigError, DataError, StorageError
 from trivium.recipes.prepare import PrepareConfig, prepare, summary
 
@@ -144,3 +145,40 @@ def test_damage_to_a_prepared_folder_is_noticed(source: Path, tmp_path: Path) ->
     (folder / "manifest.json").write_text("{")
     with pytest.raises(DataError, match="not JSON"):
         open_prepared(folder)
+    for key in ("fingerprint", "split"):
+        (folder / "manifest.json").write_text(json.dumps({**manifest, key: None}))
+        with pytest.raises(DataError, match="no fingerprint or no split"):
+            open_prepared(folder)
+
+
+def test_only_prepared_data_is_replaced(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run(source, tmp_path / "out").folder
+    for name in ("notes.txt", "train/notes.txt", "other/shards.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+        with pytest.raises(StorageError, match=f"received: .*out: {name}\n(.|\n)*another --output"):
+            run(source, folder)
+        (folder / name).unlink()
+    assert run(source, folder).train.num_documents
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "manifest.json").write_text('{"name": "an app"}')
+    with pytest.raises(StorageError, match=r"received: .*web: manifest\.json"):
+        run(source, tmp_path / "web")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError, match="current folder"):
+        run(source, Path())
+
+
+def test_a_replacement_killed_between_its_renames_is_undone(source: Path, tmp_path: Path) -> None:
+    before = run(source, tmp_path / "out").fingerprint
+    (tmp_path / "out").rename(tmp_path / ".out.replaced")
+    (tmp_path / ".out.partial").mkdir()
+
+    def stop() -> None:
+        with staged_folder(tmp_path / "out"):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stop()
+    assert open_prepared(tmp_path / "out").fingerprint == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]

@@ -22,7 +22,7 @@ from trivium.checkpoints.model_folder import load_model
 from trivium.checkpoints.resume import read_resume
 from trivium.checkpoints.retention import saved_steps
 from trivium.errors import Interrupted
-from trivium.runtime import seeds
+from trivium.runtime import atomic, seeds
 from trivium.training.run import Run
 from trivium.training.trainer import Trainer, TrainerConfig
 
@@ -84,7 +84,7 @@ class Injection:
             os.kill(os.getpid(), self.number)
 
     def install(self, learner: Any) -> None:
-        write, rename = folders._write, folders._rename
+        write, rename = folders._write, atomic.rename
         log, step, evaluate = Run.log, learner.step, learner.evaluate
 
         def half_write(file: Any, data: memoryview) -> None:
@@ -101,7 +101,7 @@ class Injection:
 
             return call
 
-        folders._write, folders._sync, folders._rename = half_write, around(_no_sync), around(rename)
+        folders._write, atomic.sync, atomic.rename = half_write, around(_no_sync), around(rename)
         Run.log = around(log)
         learner.step, learner.evaluate = around(step), around(evaluate)
 
@@ -112,7 +112,7 @@ def train(folder: pathlib.Path, job: Job, injection: Injection | None) -> None:
     seeds.seed_everything(0 if not saved_steps(folder / "checkpoints") else 12345)
     learner, source, validation = job()
     run = Run.start(folder, _CONFIGURATION, resume=(folder / "config.yaml").is_file())
-    folders._sync = _no_sync
+    atomic.sync = _no_sync
     if injection is not None:  # from here on: before, there is nothing to save, and Python's own handlers are in force
         injection.install(learner)
     Trainer(run, learner, source, PLAN, validation=validation).fit()

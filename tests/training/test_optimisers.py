@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from tests.training.toys import batch, tiny_gpt2
 from trivium.errors import CheckpointError, ConfigError
@@ -33,6 +34,14 @@ def test_muon_takes_the_matrices_of_the_blocks_only() -> None:
 def test_only_matrices_decay(kind: str) -> None:
     shapes = {name: parameter.ndim for name, parameter in tiny_gpt2().named_parameters()}
     assert all(decay == (0.1 if shapes[name] >= 2 else 0.0) for name, (_, decay) in groups(kind).items())
+
+
+def test_kernels_of_convolutions_are_not_matrices() -> None:
+    model = nn.Module()
+    model.blocks = nn.ModuleList([nn.Conv1d(4, 4, 3), nn.Linear(4, 4)])
+    optimisers = build_optimisers(model, OptimiserConfig(kind="muon"))._optimisers
+    muon = [p for o in optimisers if type(o).__name__ == "Muon" for group in o.param_groups for p in group["params"]]
+    assert [parameter.ndim for parameter in muon] == [2]
 
 
 def test_frozen_parameters_are_left_out() -> None:
@@ -75,7 +84,15 @@ def test_rates_follow_the_factor() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"learning_rate": 0.0}, {"beta2": 1.0}, {"weight_decay": -0.1}, {"muon_learning_rate": float("nan")}]
+    "wrong",
+    [
+        {"learning_rate": 0.0},
+        {"beta2": 1.0},
+        {"weight_decay": -0.1},
+        {"muon_learning_rate": float("nan")},
+        {"weight_decay": float("nan")},
+        {"learning_rate": float("inf")},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -16,6 +16,7 @@ from trivium.checkpoints.model_folder import load_model
 from trivium.checkpoints.resume import read_resume
 from trivium.checkpoints.tensors import TensorFile, write_tensor_dict
 from trivium.errors import StorageError, TriviumError, Unsupported
+from trivium.runtime import atomic
 from trivium.runtime.processes import Place, process_group, sum_over_processes
 from trivium.training import parallel
 from trivium.training.activation_checkpointing import checkpoint_blocks
@@ -177,7 +178,7 @@ def test_bytes_of_unequal_length_are_gathered(tmp_path: pathlib.Path) -> None:
 def test_when_the_first_process_cannot_save_all_end(tmp_path: pathlib.Path) -> None:
     def work(here: Place) -> None:
         if here.is_first:
-            folders._sync = _full_disk
+            atomic.sync = _full_disk
         learner, source, _ = causal_job()
         run = Run(tmp_path / "run")
         run.checkpoints.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trivium.errors import UserError
+from trivium.nn.linear import Linear
 from trivium.runtime import device, machine
 from trivium.training.precision import autocast
 
@@ -12,7 +13,7 @@ CPU = torch.device("cpu")
 
 def product_dtype(precision: str) -> torch.dtype:
     with autocast(precision, CPU):
-        return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        return Linear(2, 2)(torch.ones(2, 2)).dtype
 
 
 def test_float32_is_left_alone() -> None:

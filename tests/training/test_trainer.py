@@ -3,6 +3,7 @@
 import ast
 import errno
 import inspect
+import math
 import os
 import pathlib
 import signal
@@ -98,6 +99,15 @@ def test_a_new_best_is_saved_between_checkpoints(tmp_path: pathlib.Path) -> None
     settings = {"evaluate_every_steps": 3, "checkpoint_every_steps": 100}
     start(tmp_path, steps=9, learner=Scripted([1.0, 2.0, 3.0]), validation=[batch(0)], **settings).fit()
     assert Run.open(tmp_path).saved_steps() == [3, 9]
+
+
+def test_a_validation_loss_that_is_no_number_is_no_score(tmp_path: pathlib.Path) -> None:
+    learner = Scripted([2.0, math.nan, math.inf])
+    start(tmp_path, steps=6, learner=learner, validation=[batch(0)], evaluate_every_steps=2).fit()
+    run = Run.open(tmp_path)
+    assert [row["validation_loss"] for row in run.metrics()] == [2.0, None, None]
+    assert (run.checkpoints / "best").resolve().name == "step-00000002"
+    verify_folder(run.checkpoint(6))
 
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: pathlib.Path) -> None:

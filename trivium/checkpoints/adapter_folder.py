@@ -6,7 +6,7 @@ import pathlib
 from torch import nn
 
 from trivium.adapters.peft import from_peft, to_peft
-from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, verify_folder
+from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, replaceable, verify_folder
 from trivium.checkpoints.tensors import TensorFile, write_tensor_dict
 from trivium.errors import CheckpointError
 
@@ -16,9 +16,10 @@ _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 def save_adapter(folder: str | pathlib.Path, model: nn.Module, name: str, *, base: str | None = None) -> None:
     """Saves one adapter of `model` so that PEFT opens it; `base` is the path or id of the frozen model.
 
-    Raises `StorageError`, and `ConfigError` for a name that is not attached.
+    Raises `StorageError`, also for a folder that holds anything but an earlier save, and `ConfigError` for a name that
+    is not attached.
     """
-    with new_folder(folder) as writer:
+    with new_folder(replaceable(folder)) as writer:
         write_adapter(writer, model, name, base=base)
 
 

@@ -15,19 +15,18 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trivium.errors import CheckpointError, StorageError
+from trivium.runtime import atomic
 
 MANIFEST = "manifest.json"
 _FORMAT = "trivium folder 1"
 _CHUNK_BYTES = 4 * 2**20
-
-_PARTIAL, _REPLACED, _REMOVED = ".partial", ".replaced", ".removed"
+_NAMED = 5
 
 
 class FolderWriter:
@@ -48,7 +47,7 @@ class FolderWriter:
                 _write(file, chunk)
                 digest.update(chunk)
                 size += len(chunk)
-            _sync(file.fileno())
+            atomic.sync(file.fileno())
         self._files[name] = {"bytes": size, "sha256": digest.hexdigest()}
 
     def write_text(self, name: str, text: str) -> None:
@@ -65,18 +64,18 @@ class FolderWriter:
             name = path.relative_to(self.path).as_posix()
             if path.is_file() and name not in self._files:
                 with path.open("rb") as file:
-                    _sync(file.fileno())
+                    atomic.sync(file.fileno())
                 self._files[name] = _describe(path)
 
     def finish(self) -> None:
         """Writes the manifest and forces every directory entry to disk."""
         for path in self.path.rglob("*"):
             if path.is_dir():
-                _sync_directory(path)
+                atomic.sync_path(path)
         with (self.path / MANIFEST).open("wb", buffering=0) as file:
             _write(file, memoryview(_manifest_bytes(self._files)))
-            _sync(file.fileno())
-        _sync_directory(self.path)
+            atomic.sync(file.fileno())
+        atomic.sync_path(self.path)
 
 
 @contextlib.contextmanager
@@ -86,15 +85,15 @@ def new_folder(target: str | pathlib.Path) -> Iterator[FolderWriter]:
     Raises `StorageError` when the disk is full or cannot be written; the earlier folder is then untouched.
     """
     target = pathlib.Path(target)
-    partial = _hidden(target, _PARTIAL)
+    partial = atomic.hidden(target, atomic.PARTIAL)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _settle(target)
+        atomic.settle(target)
         partial.mkdir()
         writer = FolderWriter(partial)
         yield writer
         writer.finish()
-        _put_in_place(partial, target)
+        atomic.put_in_place(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise _storage_error(target, error) from error
@@ -103,11 +102,40 @@ def new_folder(target: str | pathlib.Path) -> Iterator[FolderWriter]:
         raise
 
 
+def replaceable(target: str | pathlib.Path) -> pathlib.Path:
+    """The resolved `target`, where nothing but a folder saved by `new_folder` would be lost by saving there.
+
+    Raises `StorageError` for a file, the current folder, and a folder with any file that its manifest does not list.
+    """
+    folder = atomic.folder_to_fill(target)
+    try:
+        present = {
+            path.relative_to(folder).as_posix()
+            for path in folder.rglob("*")
+            if (path.is_symlink() or not path.is_dir()) and not atomic.is_leftover(path)
+        }
+    except OSError as error:
+        raise _storage_error(folder, error) from error
+    try:
+        listed = {MANIFEST, *read_manifest(folder)} if present else set()
+    except CheckpointError:
+        listed = set()
+    foreign = sorted(present - listed)
+    if foreign:
+        raise StorageError(
+            "the folder holds something else than a saved model, and saving would delete it",
+            received=f"{target}: {', '.join(foreign[:_NAMED])}{' ...' if len(foreign) > _NAMED else ''}",
+            expected="a new or empty folder, or one that Trivium saved and nothing was added to",
+            fix="save to another folder",
+        )
+    return folder
+
+
 def verify_folder(folder: str | pathlib.Path) -> None:
     """Compares every file with the manifest. Raises `CheckpointError` naming the files that differ."""
     folder = pathlib.Path(folder)
-    wrong = []
-    for name, expected in read_manifest(folder).items():
+    wrong, files = [], read_manifest(folder)
+    for name, expected in files.items():
         path = folder / name
         if not path.is_file():
             wrong.append(f"{name}: missing")
@@ -116,12 +144,14 @@ def verify_folder(folder: str | pathlib.Path) -> None:
         elif _describe(path) != expected:
             wrong.append(f"{name}: the content has changed")
     if wrong:
+        fix = "use an earlier checkpoint or copy the folder again"
+        if not any(name.startswith("resume/") for name in files):  # a run's checkpoint is nothing without its manifest
+            fix += f"; after editing a file on purpose, delete {MANIFEST} to say so"
         raise CheckpointError(
             f"{folder} is damaged",
             received="\n".join(wrong),
             expected=f"the files that {MANIFEST} describes",
-            fix="use an earlier checkpoint or copy the folder again; after editing a file on purpose, delete "
-            f"{MANIFEST} to say so",
+            fix=fix,
         )
 
 
@@ -134,7 +164,7 @@ def read_manifest(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
         raw = path.read_bytes()
         files = json.loads(raw)["files"]
         # Written back, it must be the same bytes: whatever was altered, a name or a space, is found.
-        intact = _manifest_bytes(files) == raw
+        intact = _manifest_bytes(files) == raw and all(map(_is_description, files.values()))
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} has no {MANIFEST}",
@@ -157,58 +187,33 @@ def is_complete(folder: pathlib.Path) -> bool:
 
 def remove_folder(folder: pathlib.Path) -> None:
     """Deletes a folder so that a crash half-way leaves no half of it under its own name."""
-    hidden = _hidden(folder, _REMOVED)
+    hidden = atomic.hidden(folder, atomic.REMOVED)
     shutil.rmtree(hidden, ignore_errors=True)
-    _rename(folder, hidden)
+    atomic.rename(folder, hidden)
     shutil.rmtree(hidden)
 
 
 def clear_leftovers(parent: pathlib.Path) -> None:
     """Clears what killed processes left among the folders of `parent`; no other process may be saving there."""
     for path in sorted(parent.glob(".*")):
-        for suffix in (_PARTIAL, _REPLACED, _REMOVED):
+        for suffix in (atomic.PARTIAL, atomic.REPLACED, atomic.REMOVED):
             if path.name.endswith(suffix) and path.is_dir():
-                _settle(parent / path.name[1 : -len(suffix)])
+                atomic.settle(parent / path.name[1 : -len(suffix)])
 
 
 def replace_file(path: pathlib.Path, data: bytes) -> None:
     """Puts a new version of a single file in place at once. Raises `StorageError` and keeps the old one."""
-    partial = path.with_name(f".{path.name}{_PARTIAL}")
+    partial = path.with_name(f".{path.name}{atomic.PARTIAL}")
     try:
         with partial.open("wb", buffering=0) as file:
             for chunk in _chunks([data]):
                 _write(file, chunk)
-            _sync(file.fileno())
-        _rename(partial, path)
-        _sync_directory(path.parent)
+            atomic.sync(file.fileno())
+        atomic.rename(partial, path)
+        atomic.sync_path(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise _storage_error(path, error) from error
-
-
-def _settle(target: pathlib.Path) -> None:
-    """Ends what an earlier process began at `target`: an unfinished save, replacement or removal."""
-    shutil.rmtree(_hidden(target, _PARTIAL), ignore_errors=True)
-    shutil.rmtree(_hidden(target, _REMOVED), ignore_errors=True)
-    replaced = _hidden(target, _REPLACED)
-    if replaced.exists():
-        if target.exists():
-            shutil.rmtree(replaced)
-        else:  # killed between the two renames: the earlier folder comes back
-            _rename(replaced, target)
-
-
-def _put_in_place(partial: pathlib.Path, target: pathlib.Path) -> None:
-    replaced = _hidden(target, _REPLACED)
-    if target.exists():  # a directory that is not empty cannot be renamed over
-        _rename(target, replaced)
-    _rename(partial, target)
-    _sync_directory(target.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _hidden(target: pathlib.Path, suffix: str) -> pathlib.Path:
-    return target.with_name(f".{target.name}{suffix}")
 
 
 def _describe(path: pathlib.Path) -> dict[str, Any]:
@@ -219,6 +224,10 @@ def _describe(path: pathlib.Path) -> dict[str, Any]:
             digest.update(chunk)
             size += len(chunk)
     return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _is_description(value: object) -> bool:
+    return isinstance(value, dict) and type(value.get("bytes")) is int and isinstance(value.get("sha256"), str)
 
 
 def _manifest_bytes(files: dict[str, dict[str, Any]]) -> bytes:
@@ -249,26 +258,7 @@ def _storage_error(path: pathlib.Path, error: OSError) -> StorageError:
     )
 
 
-# The three steps that reach the disk, by themselves so that tests can fail or kill the process at each of them.
-
-
 def _write(file: Any, data: memoryview) -> None:
-    """Writes all of `data`: an unbuffered file may take only a part of it."""
+    """Writes all of `data`: an unbuffered file may take only a part of it. By itself so that tests can fail in it."""
     while data:
         data = data[file.write(data) :]
-
-
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _rename(source: pathlib.Path, target: pathlib.Path) -> None:
-    source.rename(target)
-
-
-def _sync_directory(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        _sync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 import trivium
-from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, verify_folder
+from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, replaceable, verify_folder
 from trivium.checkpoints.model_card import model_card
 from trivium.checkpoints.tensors import TensorFile, write_tensors
 from trivium.errors import CheckpointError, UserError
@@ -60,8 +60,11 @@ def save_folder(
     generation: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Saves a model for use. See `write_model` for the arguments. Raises `StorageError`."""
-    with new_folder(folder) as writer:
+    """Saves a model for use. See `write_model` for the arguments.
+
+    Raises `StorageError`, also for a folder that holds anything but an earlier save.
+    """
+    with new_folder(replaceable(folder)) as writer:
         write_model(
             writer,
             model,
@@ -174,7 +177,8 @@ class _TensorNames:
 
     def floating_dtype(self) -> torch.dtype:
         """The dtype of the first floating tensor."""
-        return _floating_dtype({name: self.read(name) for name in list(self._files)[:1]})
+        tensors = (self.read(name) for name in self._files)
+        return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
     def under_prefix_of(self, mapping: WeightMap) -> dict[str, str]:
         """Name that the weight map uses -> name in the file.

@@ -11,7 +11,7 @@ from trivium.cli import arguments
 from trivium.cli.output import print_json, print_settings
 from trivium.cli.sampling import Sampling
 from trivium.cli.verbs import Options, Verb
-from trivium.errors import UserError
+from trivium.errors import DataError, UserError
 from trivium.lm.load import load
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import Generation
@@ -64,7 +64,12 @@ def _prompt(settings: GenerateConfig) -> str:
         raise UserError(
             "there is nothing to continue", fix='give --prompt "Once upon a time", or text on standard input'
         )
-    return sys.stdin.read()
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "standard input is not text", received=error, expected="UTF-8", fix="convert it to UTF-8 first"
+        ) from error
 
 
 def _stream(model: LocalModel, prompt: str, sampling: Sampling) -> None:

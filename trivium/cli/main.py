@@ -27,6 +27,8 @@ _STORAGE_FIXES = {
     errno.ENOENT: "check the path",
     errno.EISDIR: "give a file, not a folder",
     errno.ENOTDIR: "give a folder, not a file",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ELOOP: "the path goes through links that lead back to themselves: give another path",
 }
 
 

@@ -84,7 +84,7 @@ def read_documents(
 
 
 def join_groups(documents: Sequence[Document]) -> list[Document]:
-    """One document for each group, in the order in which the groups first come; two blank lines stand between its parts.
+    """One document for each group, in the order in which the groups first come, two blank lines between its parts.
 
     The parts of a module speak of the same things: read one after the other, each is the context of the next.
     """
@@ -103,10 +103,10 @@ def _read_folder(folder: Path, encoding: str, skip_unreadable: bool, skipped: Sk
         if path.suffix.lower() not in _READ:
             skipped.files.append((name, f"kind {path.suffix or 'without suffix'} is not read"))
             continue
-        if path.stat().st_size == 0:
-            skipped.files.append((name, "empty"))
-            continue
         try:
+            if _is_empty(path):
+                skipped.files.append((name, "empty"))
+                continue
             documents.extend(_read_file(path, name, str(folder), encoding))
         except DataError as error:
             if not skip_unreadable:
@@ -143,6 +143,13 @@ def _check_kind(path: Path) -> None:
             expected=f"a folder, or a file ending in {' '.join(_READ)}",
             fix="convert it to .txt, or to .jsonl with a field named text",
         )
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError as error:  # a link that leads nowhere
+        raise _unreadable(path, error) from error
 
 
 def _read_file(path: Path, name: str, origin: str, encoding: str) -> Iterator[Document]:
@@ -198,6 +205,8 @@ def _records(path: Path, name: str, origin: str, text: str) -> Iterator[Document
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise _bad_record(path, number, f"not JSON ({error.msg} at column {error.colno})") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in brackets
+            raise _bad_record(path, number, "a number too long or brackets too deep to read") from error
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise _bad_record(path, number, "no field `text` holding a string")
         identifier = f"{name}:{number}"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from trivium import tokenizers
-from trivium.data.shards import TokenStore
-from trivium.errors import DataError, StorageError
+from trivium.data.shards import TokenStore, is_shard_file
+from trivium.errors import DataError, StorageError, UserError
 
 FORMAT = "trivium-prepared-1"
 MANIFEST = "manifest.json"
@@ -62,6 +62,38 @@ def open_prepared(folder: str | Path, *, verify: bool = True) -> Prepared:
         DataError: a file is missing, truncated or altered.
     """
     folder = Path(folder)
+    manifest = _read_manifest(folder)
+    train, validation = (TokenStore.open(folder / side, verify=verify) for side in ("train", "validation"))
+    tokenizer = tokenizers.load(folder)
+    if fingerprint(tokenizer, train, validation) != manifest["fingerprint"]:
+        raise _altered(folder, "the shards or the vocabulary are not those of the manifest")
+    return Prepared(folder=folder, manifest=manifest, tokenizer=tokenizer, train=train, validation=validation)
+
+
+def fingerprint(tokenizer: tokenizers.Tokenizer, train: TokenStore, validation: TokenStore) -> str:
+    """One number for all the data a model was trained and measured on."""
+    parts = (tokenizer.files()["tokenizer.json"], train.fingerprint, validation.fingerprint)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """The files below ``folder`` that `prepare` did not write: every one, where the manifest is not one of its."""
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    try:
+        _read_manifest(folder)
+    except UserError:
+        return files
+    return [name for name in files if not _is_written_name(name)]
+
+
+def _is_written_name(name: str) -> bool:
+    side, _, file = name.rpartition("/")
+    if side:
+        return side in ("train", "validation") and is_shard_file(file)
+    return file in (MANIFEST, FUNNEL, "tokenizer.json", "tokenizer_config.json")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -74,21 +106,13 @@ def open_prepared(folder: str | Path, *, verify: bool = True) -> Prepared:
         ) from error
     except OSError as error:
         raise StorageError("the prepared data cannot be read", received=f"{path}: {error.strerror}") from error
-    except ValueError as error:  # not JSON, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, or not UTF-8
         raise _altered(path, "not JSON") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise _altered(path, "not a manifest of this format")
-    train, validation = (TokenStore.open(folder / side, verify=verify) for side in ("train", "validation"))
-    tokenizer = tokenizers.load(folder)
-    if fingerprint(tokenizer, train, validation) != manifest["fingerprint"]:
-        raise _altered(folder, "the shards or the vocabulary are not those of the manifest")
-    return Prepared(folder=folder, manifest=manifest, tokenizer=tokenizer, train=train, validation=validation)
-
-
-def fingerprint(tokenizer: tokenizers.Tokenizer, train: TokenStore, validation: TokenStore) -> str:
-    """One number for all the data a model was trained and measured on."""
-    parts = (tokenizer.files()["tokenizer.json"], train.fingerprint, validation.fingerprint)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    if not all(isinstance(manifest.get(key), str) for key in ("fingerprint", "split")):
+        raise _altered(path, "no fingerprint or no split")
+    return manifest
 
 
 def _altered(path: Path, reason: str) -> DataError:

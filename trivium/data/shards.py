@@ -12,6 +12,7 @@ No document is cut by the end of a shard.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,11 @@ def write_shards(
             writer.add(ids, text_bytes)
         writer.finish()
     return TokenStore.open(folder, verify=False)
+
+
+def is_shard_file(name: str) -> bool:
+    """Whether the name is one that `write_shards` gives to a file."""
+    return name in (_HEADER, _DOCUMENTS) or re.fullmatch(r"tokens-\d{5,}\.bin", name) is not None
 
 
 def _read_header(folder: Path) -> dict[str, Any]:

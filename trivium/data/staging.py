@@ -1,12 +1,12 @@
-"""Folders that appear whole or not at all."""
+"""Folders of data that appear whole or not at all."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from trivium.errors import StorageError
+from trivium.runtime.atomic import PARTIAL, folder_to_fill, hidden, put_in_place, settle, sync_path
 
 
 @contextmanager
@@ -18,16 +18,17 @@ def staged_folder(target: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full, or the place cannot be written.
     """
-    staging = target.with_name(f".{target.name}.{os.getpid()}.writing")
+    target = folder_to_fill(target)
+    staging = hidden(target, PARTIAL)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staging, ignore_errors=True)
+        settle(target)
         staging.mkdir()
         yield staging
         for path in sorted(staging.rglob("*"), reverse=True):
-            _flush(path)
-        _flush(staging)
-        _replace(staging, target)
+            sync_path(path)
+        sync_path(staging)
+        put_in_place(staging, target)
     except OSError as error:
         raise StorageError(
             "the data cannot be written",
@@ -37,22 +38,3 @@ def staged_folder(target: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _replace(staging: Path, target: Path) -> None:
-    """Rename ``staging`` to ``target``, moving away what stands there."""
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        target.rename(old)
-    staging.rename(target)
-    _flush(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    """Wait until the file or folder has reached the disk: a rename may otherwise overtake the content."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

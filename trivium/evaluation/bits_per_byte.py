@@ -95,6 +95,7 @@ def store_of_texts(texts: Iterable[str], tokenizer: Tokenizer, vocabulary_size: 
     begin = tokenizer.prefix_ids or [i for i in (tokenizer.bos_id, tokenizer.eos_id) if i is not None][:1]
     documents, sizes = [], []
     for text, ids in _encoded(texts, tokenizer):
+        _refuse_unknown(ids, tokenizer)
         if begin:
             documents.append(begin[-1:] + ids)
             sizes.append(len(text.encode("utf-8", "replace")))
@@ -104,6 +105,17 @@ def store_of_texts(texts: Iterable[str], tokenizer: Tokenizer, vocabulary_size: 
     if not documents:
         raise DataError("there is no text to evaluate on", received="no text, or only empty ones", fix="check the path")
     return TokenStore.of(documents, vocabulary_size=vocabulary_size, document_bytes=sizes)
+
+
+def _refuse_unknown(ids: list[int], tokenizer: Tokenizer) -> None:
+    """An unknown character would count its bytes as told, for the price of one token that tells none of them."""
+    unknown = ids.count(tokenizer.unk_id) if tokenizer.unk_id is not None else 0
+    if unknown:
+        raise DataError(
+            "the text holds characters that the model's vocabulary does not know",
+            received=f"{unknown:,} unknown of {len(ids):,} tokens",
+            fix="evaluate on text in the characters it was trained on, or train with a byte-level vocabulary",
+        )
 
 
 def _encoded(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[str, list[int]]]:

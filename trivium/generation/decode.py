@@ -5,7 +5,9 @@ The state is allocated once, for the longest prompt and its answer. Rows that en
 batch when enough of them have.
 """
 
+import contextlib
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,6 +21,7 @@ from trivium.generation.settings import GenerationSettings
 from trivium.generation.stopping import StopText, TokenText
 from trivium.nn.positions.learned import LearnedPositions
 from trivium.nn.state import State
+from trivium.runtime import machine
 
 FinishReason = Literal["stop", "length"]
 
@@ -109,7 +112,8 @@ def decode(
     active = list(batch)
     prompts = [request.prompt for request in batch[:: settings.n]]
     if start_id is None:
-        hidden, state = _read_prompts(model, prompts, settings.max_new_tokens, begin or model.new_state)
+        begin = begin or (lambda rows, capacity: model.new_state(rows, capacity))
+        hidden, state = _read_prompts(model, prompts, settings.max_new_tokens, begin)
     else:
         hidden, state = _read_sources(model, prompts, settings.max_new_tokens, start_id)
     if settings.n > 1:
@@ -138,7 +142,8 @@ def _read_prompts(model: nn.Module, prompts: list[list[int]], new_tokens: int, b
     device = _device(model)
     lengths = [len(prompt) for prompt in prompts]
     # The last token chosen is never fed back.
-    state = begin(len(prompts), max(lengths) + new_tokens - 1)
+    with _told_if_too_large(len(prompts), new_tokens):
+        state = begin(len(prompts), max(lengths) + new_tokens - 1)
     if min(lengths) == max(lengths):
         output = model(torch.tensor(prompts, device=device), state=state)
         return output.hidden[:, -1], output.state
@@ -153,10 +158,33 @@ def _read_sources(model: nn.Module, sources: list[list[int]], new_tokens: int, s
     """The hidden state of the start token ``[B, D]`` over each source, and the state to go on with."""
     device = _device(model)
     tokens, lengths = padded(sources, device)
-    state = model.encode(tokens, lengths, capacity=new_tokens)
+    with _told_if_too_large(len(sources), new_tokens):
+        state = model.encode(tokens, lengths, capacity=new_tokens)
     start = torch.full((len(sources), 1), start_id, device=device)
     output = model(start, state=state)
     return output.hidden[:, 0], output.state
+
+
+# How torch words a size that it cannot allocate, or cannot even count.
+_TOO_LARGE = re.compile(r"tried to allocate ([\d.]+ \w+)|(?:size calculation|integer multiplication) overflow", re.I)
+
+
+@contextlib.contextmanager
+def _told_if_too_large(rows: int, new_tokens: int) -> Iterator[None]:
+    """Raises ``ConfigError`` where the state that the block makes does not fit into memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = _TOO_LARGE.search(str(error))
+        if found is None:
+            raise
+        present = machine.total_memory_gib()
+        raise ConfigError(
+            "the answers do not fit into memory",
+            received=f"{rows} prompts with max_new_tokens={new_tokens}: {found[1] or 'too much to count'} in one piece",
+            expected=None if present is None else f"less than the machine's {present:,.1f} GiB",
+            fix="lower max_new_tokens, or give fewer prompts at once",
+        ) from error
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

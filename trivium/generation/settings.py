@@ -113,13 +113,13 @@ def resolve(
     if temperature is not None:
         effective = temperature
     elif sampled:
-        effective = _stated(file, "temperature", 1.0)
+        effective = _stated(file, "temperature", 1.0, float)
     else:
         effective = 0.0 if top_k is None and top_p is None else 1.0
     if effective and sampled:
         # 0 is how some files say "all": a top_k of 0 is refused as an argument only.
-        top_k = _stated(file, "top_k", None) or None if top_k is None else top_k
-        top_p = _stated(file, "top_p", None) if top_p is None else top_p
+        top_k = _stated(file, "top_k", None, int) or None if top_k is None else top_k
+        top_p = _stated(file, "top_p", None, float) if top_p is None else top_p
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     return GenerationSettings(
         max_new_tokens=max_new_tokens,
@@ -133,9 +133,19 @@ def resolve(
     )
 
 
-def _stated(file: Mapping[str, Any], name: str, default: Any) -> Any:
+def _stated(file: Mapping[str, Any], name: str, default: Any, kind: type[int] | type[float]) -> Any:
+    """What the file says, a number of this ``kind``: nothing has looked at its values before."""
     value = file.get(name)
-    return default if value is None else value
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        raise ConfigError(
+            f"generation_config.json holds a {name} that cannot be used",
+            received=repr(value),
+            expected="a whole number" if kind is int else "a number",
+            fix=f"correct the file, or pass {name} yourself with a temperature",
+        )
+    return value
 
 
 def _refuse_unsupported(file: Mapping[str, Any], others: Mapping[str, float | None]) -> None:

@@ -74,7 +74,8 @@ def save(model: LocalModel, folder: str | pathlib.Path, *, merge: bool = False) 
     """Writes ``model`` as a folder that ``load`` and, where it knows the family, ``transformers`` open.
 
     ``merge`` folds the active adapter into the saved weights; a model with adapters is not saved otherwise. Raises
-    ``StorageError``, and ``Unsupported`` for a quantised model.
+    ``StorageError``, also for a folder that holds anything but an earlier save, and ``Unsupported`` for a quantised
+    model.
     """
     if any(isinstance(module, NF4Linear) for module in model.network.modules()):
         raise Unsupported("a quantised model cannot be saved by this release", fix="save the model it was loaded from")

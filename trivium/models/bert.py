@@ -19,6 +19,7 @@ from trivium.nn.attention.layout import Layout, plain_layout
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import ACTIVATIONS, Activation, FeedForward
 from trivium.nn.head import OutputHead
+from trivium.nn.initialise import normal_
 from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
@@ -224,7 +225,7 @@ class Bert(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.head = MaskedHead(config, self.embedding)
         self.next_sentence = NextSentence(config.width) if config.next_sentence else None
-        self.apply(_initialise)
+        self.apply(normal_)
 
     def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Token vectors, before positions and token types are added."""
@@ -260,13 +261,6 @@ class Bert(nn.Module):
         if "hidden" in collected:
             collected["hidden"].append(x)
         return Output(x, collected=collected)
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding | OutputHead):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear):
-        nn.init.zeros_(module.bias)
 
 
 SIZES = {

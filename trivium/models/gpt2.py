@@ -20,6 +20,7 @@ from trivium.nn.attention.layout import Layout, causal_layout
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import Activation, FeedForward
 from trivium.nn.head import OutputHead
+from trivium.nn.initialise import normal_
 from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
@@ -181,7 +182,7 @@ class GPT2(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)
-        self.apply(_initialise)
+        self.apply(normal_)
         for (
             name,
             parameter,
@@ -225,13 +226,6 @@ class GPT2(nn.Module):
         return Output(self.norm(x), state, collected=collected)
 
 
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding | OutputHead):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
-
-
 SIZES = {
     "gpt2": GPT2Config(),
     "gpt2-medium": GPT2Config(width=1024, layers=24, heads=16),
@@ -243,8 +237,9 @@ SIZES = {
 
 def weight_map(config: GPT2Config) -> WeightMap:
     """Between our names and those of ``GPT2LMHeadModel``, whose linear layers are stored ``[in, out]``."""
-    layer = [("attention_norm", "ln_1"), ("feedforward_norm", "ln_2")]
-    linear = [
+    block, layer = "blocks.{i}.", "transformer.h.{i}."
+    norms = [("attention_norm", "ln_1"), ("feedforward_norm", "ln_2")]
+    linears = [
         ("attention.qkv", "attn.c_attn"),
         ("attention.output", "attn.c_proj"),
         ("feedforward.up", "mlp.c_fc"),
@@ -253,14 +248,9 @@ def weight_map(config: GPT2Config) -> WeightMap:
     entries: list[Rename | Transpose] = [
         Rename("embedding.weight", "transformer.wte.weight"),
         Rename("positions.weight", "transformer.wpe.weight"),
-    ]
-    for ours, theirs in layer:
-        for kind in ("weight", "bias"):
-            entries.append(Rename(f"blocks.{{i}}.{ours}.{kind}", f"transformer.h.{{i}}.{theirs}.{kind}"))
-    for ours, theirs in linear:
-        entries.append(Transpose(f"blocks.{{i}}.{ours}.weight", f"transformer.h.{{i}}.{theirs}.weight"))
-        entries.append(Rename(f"blocks.{{i}}.{ours}.bias", f"transformer.h.{{i}}.{theirs}.bias"))
-    entries += [
+        *(Rename(f"{block}{ours}.weight", f"{layer}{theirs}.weight") for ours, theirs in norms),
+        *(Transpose(f"{block}{ours}.weight", f"{layer}{theirs}.weight") for ours, theirs in linears),
+        *(Rename(f"{block}{ours}.bias", f"{layer}{theirs}.bias") for ours, theirs in norms + linears),
         Rename("norm.weight", "transformer.ln_f.weight"),
         Rename("norm.bias", "transformer.ln_f.bias"),
     ]

@@ -20,6 +20,7 @@ from trivium.nn.attention.layout import Layout, causal_layout
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import GatedFeedForward
 from trivium.nn.head import OutputHead
+from trivium.nn.initialise import normal_
 from trivium.nn.linear import Linear
 from trivium.nn.norms import RMSNorm
 from trivium.nn.output import Output
@@ -203,7 +204,7 @@ class Llama(nn.Module):
         self.norm = RMSNorm(config.width, config.norm_epsilon)
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)
-        self.apply(_initialise)
+        self.apply(normal_)
         for name, parameter in self.named_parameters():  # as in GPT-2, section 2.3: residual branches add up
             if name.endswith(("attention.output.weight", "feedforward.down.weight")):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.layers))
@@ -242,13 +243,6 @@ class Llama(nn.Module):
         if "hidden" in collected:
             collected["hidden"].append(x)
         return Output(self.norm(x), state, collected=collected)
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding | OutputHead):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
 
 
 _LLAMA3_ROPE = Rope(

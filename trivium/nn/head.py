@@ -76,6 +76,8 @@ class OutputHead(nn.Module):
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, soft_cap: float | None) -> Tensor:
     logits = linear(hidden, weight, bias)
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()  # a bf16 log-probability has two digits; autocast computes losses in fp32 as well
     if scale != 1.0:
         logits = logits * scale
     if soft_cap is not None:
@@ -118,7 +120,7 @@ class _NllSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, bias, targets, row_weights, scale, soft_cap):
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        total = hidden.new_zeros((), dtype=torch.float64 if hidden.dtype == torch.float64 else torch.float32)
+        total = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
         d_hidden = torch.empty_like(hidden) if needs_hidden else None
         d_weight = torch.zeros_like(weight) if needs_weight else None
         d_bias = torch.zeros_like(bias) if needs_bias else None
@@ -132,11 +134,11 @@ class _NllSum(torch.autograd.Function):
             total -= log_prob.sum()
             if not (needs_hidden or needs_weight or needs_bias):
                 continue
-            d_logits = _d_linear(d_logits, kept, scale, soft_cap)
+            d_logits = _d_linear(d_logits, kept, scale, soft_cap).to(weight.dtype)
             if d_hidden is not None:
                 d_hidden[rows] = matmul_nt(d_logits, weight.t())
             if d_weight is not None:
-                d_weight += matmul_nt(d_logits.t(), chunk.t())
+                d_weight += matmul_nt(d_logits.t(), chunk.t().to(weight.dtype))
             if d_bias is not None:
                 d_bias += d_logits.sum(0)
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
@@ -155,7 +157,7 @@ class _LogProb(torch.autograd.Function):
     def forward(ctx, hidden, weight, bias, targets, scale, soft_cap):
         ctx.save_for_backward(hidden, weight, bias, targets)
         ctx.scale, ctx.soft_cap = scale, soft_cap
-        out = hidden.new_empty(hidden.shape[0])
+        out = hidden.new_empty(hidden.shape[0], dtype=torch.promote_types(hidden.dtype, torch.float32))
         for start in range(0, hidden.shape[0], CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             logits = _logits(hidden[rows], weight, bias, scale, soft_cap)
@@ -175,11 +177,11 @@ class _LogProb(torch.autograd.Function):
             d_logits = -torch.softmax(logits, dim=-1)  # d log p = one_hot - softmax
             d_logits[torch.arange(d_logits.shape[0], device=targets.device), targets[rows]] += 1.0
             d_logits *= upstream[rows, None]
-            d_logits = _d_linear(d_logits, logits, ctx.scale, ctx.soft_cap)
+            d_logits = _d_linear(d_logits, logits, ctx.scale, ctx.soft_cap).to(weight.dtype)
             if d_hidden is not None:
                 d_hidden[rows] = matmul_nt(d_logits, weight.t())
             if d_weight is not None:
-                d_weight += matmul_nt(d_logits.t(), hidden[rows].t())
+                d_weight += matmul_nt(d_logits.t(), hidden[rows].t().to(weight.dtype))
             if d_bias is not None:
                 d_bias += d_logits.sum(0)
         return d_hidden, d_weight, d_bias, None, None, None

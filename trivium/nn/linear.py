@@ -81,7 +81,8 @@ def linear(
     x: Float[Tensor, "... K"], weight: Float[Tensor, "N K"], bias: Tensor | None = None
 ) -> Float[Tensor, "... N"]:
     """``torch.nn.functional.linear``, by the faster library."""
-    if x.dtype != torch.float32 or weight.dtype != torch.float32 or x.is_cuda or not prefers_onednn():
+    plain = x.dtype == weight.dtype == torch.float32 and not x.is_cuda
+    if not plain or torch.is_autocast_enabled(x.device.type) or not prefers_onednn():
         return F.linear(x, weight, bias)
     single = x.numel() == x.shape[-1]
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):

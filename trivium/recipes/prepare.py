@@ -22,11 +22,12 @@ from trivium.data.cleaning import clean
 from trivium.data.dedup import remove_duplicates
 from trivium.data.documents import Document, Skipped, join_groups, read_documents
 from trivium.data.embedded import ORIGIN, PACKAGES, embedded_documents, embedded_entries
-from trivium.data.prepared import FORMAT, FUNNEL, MANIFEST, Prepared, fingerprint, open_prepared
+from trivium.data.prepared import FORMAT, FUNNEL, MANIFEST, Prepared, fingerprint, foreign_files, open_prepared
 from trivium.data.shards import ShardWriter, TokenStore
 from trivium.data.splits import Split, remove_leaks, split
 from trivium.data.staging import staged_folder
 from trivium.errors import ConfigError, DataError, StorageError
+from trivium.runtime.atomic import folder_to_fill
 from trivium.runtime.progress import bar
 
 _EXAMPLES = 5
@@ -150,15 +151,13 @@ def _check(config: PrepareConfig) -> None:
         raise ConfigError(
             "byte-level BPE needs the size of its vocabulary", received="vocabulary_size None", fix="set it to 4096"
         )
-    output = config.output
-    if output.exists() and not output.is_dir():
-        raise StorageError("the output is a file", received=output, expected="a folder", fix="choose another output")
-    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).exists():
+    foreign = foreign_files(folder_to_fill(config.output))
+    if foreign:
         raise StorageError(
-            "the output folder holds something else than prepared data",
-            received=output,
-            expected="a new or empty folder, or one that was prepared before",
-            fix="choose another output",
+            "the output folder holds something else than prepared data, and preparing would delete it",
+            received=f"{config.output}: {', '.join(foreign[:_EXAMPLES])}{' ...' if len(foreign) > _EXAMPLES else ''}",
+            expected="a new or empty folder, or one that was prepared before and nothing was added to",
+            fix="choose another --output",
         )
 
 

@@ -1,6 +1,7 @@
 """Which optimiser takes which parameter, and their common state by parameter name."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -37,13 +38,13 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "muon_learning_rate", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0", received=getattr(self, name))
+            if not 0 < getattr(self, name) < math.inf:  # NaN fails every comparison
+                raise ConfigError(f"{name} must be a finite number above 0", received=getattr(self, name))
         for name in ("beta1", "beta2", "muon_momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 0 and below 1", received=getattr(self, name))
-        if self.weight_decay < 0:
-            raise ConfigError("weight_decay must not be negative", received=self.weight_decay)
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError("weight_decay must be a finite number of at least 0", received=self.weight_decay)
 
 
 class Optimisers:
@@ -112,8 +113,8 @@ class Optimisers:
 def build_optimisers(model: nn.Module, config: OptimiserConfig) -> Optimisers:
     """Optimisers for the parameters of `model` that require gradients.
 
-    With `kind="muon"` the matrices inside `model.blocks` go to Muon; embeddings, output head, norms and biases go to
-    AdamW, whose per-coordinate scaling they need (Jordan et al. 2024).
+    With `kind="muon"` the matrices inside `model.blocks` go to Muon; embeddings, output head, norms, biases and kernels
+    of convolutions go to AdamW, whose per-coordinate scaling they need (Jordan et al. 2024).
     """
     names: dict[Tensor, str] = {
         parameter: name for name, parameter in model.named_parameters() if parameter.requires_grad
@@ -122,7 +123,7 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> Optimisers:
         raise ConfigError("no parameter of the model is trained", fix="unfreeze some of it")
     matrices: list[Tensor] = []
     if config.kind == "muon":
-        matrices = [p for p in model.blocks.parameters() if p.requires_grad and p.ndim >= 2]
+        matrices = [p for p in model.blocks.parameters() if p.requires_grad and p.ndim == 2]
     taken = set(matrices)
     rest: list[Tensor] = [parameter for parameter in names if parameter not in taken]
     optimisers: list[torch.optim.Optimizer] = []

@@ -179,9 +179,9 @@ def _slices(segments: Int[Tensor, "B T"]) -> Slices:
     sizes = torch.diff(begins, append=begins.new_tensor([rows * length]))
     real = segments.flatten()[begins] >= 0
     begins, sizes = begins[real], sizes[real]
-    groups = []
-    for size in sizes.unique().tolist():
-        groups.append(begins[sizes == size][:, None] + torch.arange(size, device=segments.device))
+    groups = [
+        begins[sizes == size][:, None] + torch.arange(size, device=segments.device) for size in sizes.unique().tolist()
+    ]
     order = torch.cat([group.flatten() for group in groups]) if groups else begins
     inverse = torch.zeros(rows * length, dtype=torch.long, device=segments.device)
     inverse[order] = torch.arange(order.shape[0], device=segments.device)

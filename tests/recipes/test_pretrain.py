@@ -1,0 +1,188 @@
+"""Pre-training through its recipe: every architecture, minutes, refusals, and a resumed run equal bit for bit."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+import trivium
+from tests.recipes.texts import write_notes
+from trivium import config as configuration
+from trivium.checkpoints.tensors import TensorFile
+from trivium.cli import arguments
+from trivium.cli.main import find_verb
+from trivium.errors import ConfigError, StorageError, Unsupported, UserError
+from trivium.recipes.pretrain import BatchConfig, ModelConfig, PretrainConfig, VocabularyConfig, build_model, pretrain
+from trivium.recipes.training import TrainingConfig
+from trivium.training.learners.supervised import SupervisedLearner
+from trivium.training.run import Run
+from trivium.training.schedules import ScheduleConfig
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return write_notes(tmp_path_factory.mktemp("text") / "notes")
+
+
+def recipe(notes: pathlib.Path, output: pathlib.Path, **changes) -> PretrainConfig:
+    settings = {
+        "data": notes,
+        "output": output,
+        "vocabulary": VocabularyConfig(size=300),
+        "model": ModelConfig(width=32, layers=1, heads=2, dropout=0.1),
+        "batch": BatchConfig(rows=4, context_tokens=32),
+        "schedule": ScheduleConfig(kind="wsd", warmup_steps=1),
+        "training": TrainingConfig(log_every_steps=1, evaluate_every_steps=4, checkpoint_every_steps=3),
+        "steps": 8,
+    }
+    return PretrainConfig(**(settings | changes))
+
+
+def final_weights(run: Run) -> dict:
+    return TensorFile(run.checkpoints / "last" / "model.safetensors").read_all()
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "lstm"])
+def test_every_architecture_that_reads_left_to_right(architecture: str, notes: pathlib.Path, tmp_path: pathlib.Path):
+    heads = None if architecture == "lstm" else 2
+    model = ModelConfig(architecture=architecture, width=32, layers=1, heads=heads)
+    run = pretrain(recipe(notes, tmp_path, model=model))
+    rows = run.metrics()
+    assert rows[-1]["step"] == 8 and rows[-1]["validation_loss"] < rows[0]["loss"]
+    opened = trivium.load(run.folder)
+    assert opened.architecture.name == architecture
+    assert len(opened.generate(["the model"], max_new_tokens=4)[0].token_ids) >= 1
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped(
+    notes: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = pretrain(recipe(notes, tmp_path, run="whole"))
+
+    class Killed(BaseException):
+        """Nothing catches it, as nothing catches a kill."""
+
+    step, calls = SupervisedLearner.step, []
+
+    def dying(learner: SupervisedLearner, batch) -> dict[str, float]:
+        calls.append(batch)
+        if len(calls) == 6:
+            raise Killed
+        return step(learner, batch)
+
+    monkeypatch.setattr(SupervisedLearner, "step", dying)
+    with pytest.raises(Killed):
+        pretrain(recipe(notes, tmp_path, run="killed"))
+    monkeypatch.setattr(SupervisedLearner, "step", step)
+    resumed = pretrain(recipe(notes, tmp_path, run="killed", resume=True))
+    expected, found = final_weights(whole), final_weights(resumed)
+    assert expected.keys() == found.keys() and all(expected[name].equal(found[name]) for name in expected)
+    losses = [[(row["step"], row["loss"], row["validation_loss"]) for row in run.metrics()] for run in (whole, resumed)]
+    assert losses[0] == losses[1]
+
+
+def test_minutes_become_steps_that_are_recorded(notes: pathlib.Path, tmp_path: pathlib.Path):
+    schedule = ScheduleConfig(kind="constant", warmup_steps=0)
+    config = recipe(notes, tmp_path, steps=None, minutes=0.005, schedule=schedule)
+    run = pretrain(config)
+    steps = run.config["steps"]
+    assert steps >= 2 and run.metrics()[-1]["step"] == steps
+    # Going on, the number is read and not measured again.
+    again = pretrain(dataclasses.replace(config, resume=True))
+    assert again.config["steps"] == steps
+
+
+def test_timing_leaves_the_run_as_it_would_be(notes: pathlib.Path, tmp_path: pathlib.Path):
+    timed = pretrain(
+        recipe(
+            notes,
+            tmp_path,
+            run="timed",
+            steps=None,
+            minutes=0.005,
+            schedule=ScheduleConfig(kind="constant", warmup_steps=0),
+        )
+    )
+    steps = timed.config["steps"]
+    plain = pretrain(
+        recipe(notes, tmp_path, run="plain", steps=steps, schedule=ScheduleConfig(kind="constant", warmup_steps=0))
+    )
+    first, second = final_weights(timed), final_weights(plain)
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+def test_config_yaml_is_a_recipe(notes: pathlib.Path, tmp_path: pathlib.Path):
+    run = pretrain(recipe(notes, tmp_path, steps=2))
+    again = configuration.from_yaml(PretrainConfig, run.folder / "config.yaml")
+    assert again == dataclasses.replace(recipe(notes, tmp_path, steps=2), output=pathlib.Path("runs"))
+
+
+def test_a_run_is_not_overwritten_and_nothing_is_prepared_first(notes: pathlib.Path, tmp_path: pathlib.Path):
+    pretrain(recipe(notes, tmp_path, steps=2))
+    before = (tmp_path / "pretrain" / "data" / "manifest.json").stat().st_mtime_ns
+    with pytest.raises(StorageError, match="run in this folder already"):
+        pretrain(recipe(notes, tmp_path, steps=2))
+    assert (tmp_path / "pretrain" / "data" / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_resuming_with_other_settings_names_them(notes: pathlib.Path, tmp_path: pathlib.Path):
+    pretrain(recipe(notes, tmp_path, steps=2))
+    with pytest.raises(ConfigError, match="seed: was 0, is 7"):
+        pretrain(recipe(notes, tmp_path, steps=2, seed=7, resume=True))
+
+
+def test_the_saved_model_says_what_it_was_trained_on(notes: pathlib.Path, tmp_path: pathlib.Path):
+    run = pretrain(recipe(notes, tmp_path, steps=2))
+    said = json.loads((run.checkpoints / "last" / "trivium.json").read_text())
+    manifest = json.loads((run.folder / "data" / "manifest.json").read_text())
+    assert said["objective"] == "causal" and said["data_fingerprint"] == manifest["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (ModelConfig(architecture="lama"), "did you mean"),
+        (ModelConfig(architecture="bert"), "reads left to right"),
+        (ModelConfig(architecture="lstm", heads=2), "no attention heads"),
+        (ModelConfig(width=33, heads=2), "heads do not divide the width"),
+        (ModelConfig(layers=0), "at least 1"),
+    ],
+)
+def test_impossible_models_are_refused(model: ModelConfig, message: str):
+    with pytest.raises((ConfigError, Unsupported), match=message):
+        build_model(model, 300, 32)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model.dropout", "1.5"], "dropout must be"),
+        (["--model.heads", "3"], "heads do not divide the width"),
+        (["--model.architecture", "lama"], "did you mean 'llama'"),
+        (["--model.width", "4000000000"], "does not fit into memory"),
+        (["--steps", "0"], "steps must be at least 1"),
+        (["--minutes", "-1"], "minutes must be"),
+        (["--seed", "1180591620717411303424"], "seed is out of range"),
+        (["--training.evaluation-tokens", "0"], "evaluation_tokens must be"),
+        (["--run", ""], "not a plain name"),
+        (["--run", "../other"], "not a plain name"),
+        (["--run", ".."], "not a plain name"),
+    ],
+)
+def test_what_is_impossible_is_told_before_any_work(flags: list[str], message: str):
+    with pytest.raises(UserError, match=message):
+        arguments.parse(PretrainConfig, find_verb("pretrain"), ["--data", "nowhere", *flags])
+
+
+def test_a_flag_corrects_what_a_recipe_says_of_the_model(tmp_path: pathlib.Path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("data: nowhere\nmodel: {heads: 3}\n")
+    config = arguments.parse(PretrainConfig, find_verb("pretrain"), [str(file), "--model.heads", "4"])
+    assert config.model.heads == 4
+
+
+def test_a_refused_run_can_be_corrected_and_started_again(notes: pathlib.Path, tmp_path: pathlib.Path):
+    with pytest.raises(ConfigError):
+        pretrain(recipe(notes, tmp_path, steps=2, schedule=ScheduleConfig(kind="wsd", warmup_steps=5)))
+    assert pretrain(recipe(notes, tmp_path, steps=2)).metrics()[-1]["step"] == 2

@@ -17,7 +17,7 @@ def onednn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(24,), (1, 24), (7, 24), (2, 5, 24)])
+@pytest.mark.parametrize("shape", [(24,), (1, 24), (7, 24), (2, 5, 24), (0, 24)])
 def test_values_and_gradients(onednn: bool, bias: bool, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     layer = Linear(24, 40, bias=bias)

@@ -81,7 +81,7 @@ def linear(
     x: Float[Tensor, "... K"], weight: Float[Tensor, "N K"], bias: Tensor | None = None
 ) -> Float[Tensor, "... N"]:
     """``torch.nn.functional.linear``, by the faster library."""
-    plain = x.dtype == weight.dtype == torch.float32 and not x.is_cuda
+    plain = x.dtype == weight.dtype == torch.float32 and not x.is_cuda and x.numel() > 0  # oneDNN refuses no rows
     if not plain or torch.is_autocast_enabled(x.device.type) or not prefers_onednn():
         return F.linear(x, weight, bias)
     single = x.numel() == x.shape[-1]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trivium.data.embedded import ORIGIN
+from trivium.data.embedded import ORIGIN, PACKAGES
 from trivium.data.prepared import Prepared
 from trivium.data.sentences import first_sentence
 from trivium.data.shards import TokenStore
@@ -102,8 +102,9 @@ def _source_in_words(sources: Sequence[str]) -> str:
     """The sources as a reader knows them."""
     names = {"python": "Python's reference and standard library"}
     for source in sources:
-        if source.startswith(f"{ORIGIN}:"):
-            packages = [names.get(name, name) for name in source.partition(":")[2].split(",")]
+        origin, _, chosen = source.partition(":")
+        if origin == ORIGIN:
+            packages = [names.get(name, name) for name in (chosen.split(",") if chosen else PACKAGES)]
             return f"documentation found on this machine ({', '.join(packages)})"
     return "text from " + ", ".join(pathlib.Path(source).name for source in sources)
 

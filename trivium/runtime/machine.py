@@ -73,13 +73,13 @@ def describe() -> Machine:
     )
 
 
-@functools.cache
 def total_memory_gib() -> float | None:
     """Memory that this process may fill, its container's limit included; None where the system does not say."""
     total, _ = _memory_bytes()
     return None if total is None else total / 2**30
 
 
+@functools.cache
 def instruction_sets() -> tuple[str, ...]:
     """The relevant instruction sets of this processor, lower case, as Linux names them; empty where unknown."""
     flags = set(_cpuinfo("flags").split()) | set(_cpuinfo("Features").split())

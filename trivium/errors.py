@@ -82,6 +82,12 @@ class UserError(TriviumError, ValueError):
         # The default would rebuild from `what` alone: an error crossing a process pool would arrive without its fix.
         return _rebuild, (type(self), self.what, self.received, self.expected, self.fix)
 
+    def to_json(self) -> dict[str, str | None]:
+        """As a JSON object, to be told by another process; see `from_json`."""
+        parts = {"received": self.received, "expected": self.expected, "fix": self.fix}
+        texts = {name: None if part is None else str(part) for name, part in parts.items()}
+        return {"kind": type(self).__name__, "what": self.what, **texts}
+
 
 class ConfigError(UserError):
     """A configuration with an unknown field, a wrong type or an impossible combination."""
@@ -119,3 +125,15 @@ def _labelled(label: str, text: str) -> str:
 
 def _rebuild(kind: type[UserError], what: str, received: object, expected: object, fix: str | None) -> UserError:
     return kind(what, received=received, expected=expected, fix=fix)
+
+
+def from_json(values: dict[str, str | None]) -> UserError:
+    """The error that `UserError.to_json` was called on, in words."""
+    kinds = {kind.__name__: kind for kind in UserError.__subclasses__()}
+    return _rebuild(
+        kinds.get(str(values["kind"]), UserError),
+        str(values["what"]),
+        values["received"],
+        values["expected"],
+        values["fix"],
+    )

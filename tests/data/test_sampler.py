@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from trivium.data.batches import Batch, CausalBatch
+from trivium.data.examples import Example, ExamplesSource
 from trivium.data.order import random_number, shuffled
 from trivium.data.sampler import (
     BatchSource,
-    ExamplesSource,
     PackedSource,
     Seq2SeqSource,
     StreamSource,
@@ -40,7 +40,9 @@ SOURCES: dict[str, Callable[..., BatchSource[Any]]] = {
     "packed": lambda **o: PackedSource(store(), context_tokens=16, rows=ROWS, **o),
     "windows": lambda **o: WindowSource(store(), context_tokens=16, rows=ROWS, **o),
     "stream": lambda **o: StreamSource(store(), context_tokens=16, rows=ROWS, **o),
-    "examples": lambda **o: ExamplesSource(examples(), eos_id=2, vocabulary_size=64, context_tokens=16, rows=ROWS, **o),
+    "examples": lambda **o: ExamplesSource(
+        [Example.of(*pair, end_id=2) for pair in examples()], vocabulary_size=64, context_tokens=16, rows=ROWS, **o
+    ),
     "pairs": lambda **o: Seq2SeqSource(examples(), start_id=1, eos_id=2, rows=ROWS, **o),
 }
 
@@ -156,19 +158,6 @@ def test_a_stream_puts_documents_in_a_new_order_each_epoch() -> None:
     assert all(len(set(epoch)) == len(epoch) == 996 for epoch in epochs)
 
 
-def test_examples_train_on_the_completion_and_its_end_only() -> None:
-    source = ExamplesSource(
-        [([1, 5, 6], [7, 8]), ([1, 9], [4])], eos_id=2, vocabulary_size=10, context_tokens=8, rows=1
-    )
-    batch = next(source)
-    assert batch.tokens.tolist() == [[1, 5, 6, 7, 8, 1, 9, 4]]
-    assert batch.targets.tolist() == [[5, 6, 7, 8, 2, 9, 4, 2]]
-    assert batch.mask.tolist() == [[False, False, True, True, True, False, True, True]]
-    assert batch.segments is not None
-    assert batch.segments.tolist() == [[0] * 5 + [1] * 3]
-    assert source.fill == 1.0
-
-
 def test_pairs_are_shifted_ended_and_padded() -> None:
     batch = next(Seq2SeqSource([([5, 6, 7], [8])] * 2 + [([5], [8, 9])] * 2, start_id=1, eos_id=2, rows=4))
     assert batch.source.shape == (4, 3)
@@ -206,19 +195,7 @@ def test_impossible_batches_are_refused() -> None:
         WindowSource(store(), context_tokens=16, rows=0)
 
 
-def test_impossible_examples_are_refused() -> None:
-    def make(pairs: list[tuple[list[int], list[int]]], **options: Any) -> ExamplesSource:
-        return ExamplesSource(pairs, eos_id=2, vocabulary_size=64, context_tokens=8, rows=1, **options)
-
-    with pytest.raises(DataError, match=r"1 of 2 examples are longer than the context\n  received: up to 12"):
-        make([([1], [3]), ([1, 2], [3] * 10)])
-    assert make([([1], [3]), ([1, 2], [3] * 10)], drop_long=True).dropped == 1
-    with pytest.raises(DataError, match="empty prompt"):
-        make([([], [3])])
-    with pytest.raises(DataError, match="no examples"):
-        make([])
-    with pytest.raises(DataError, match="outside the vocabulary"):
-        make([([1], [64])])
+def test_impossible_pairs_are_refused() -> None:
     with pytest.raises(DataError, match="no pairs"):
         Seq2SeqSource([], start_id=1, eos_id=2, rows=1)
     with pytest.raises(DataError, match="empty source"):

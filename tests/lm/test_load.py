@@ -1,5 +1,6 @@
 """Folders in and out, and everything that is not a model."""
 
+import hashlib
 import importlib.util
 import json
 import pathlib
@@ -14,6 +15,7 @@ from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.prefix import PrefixConfig
 from trivium.checkpoints.adapter_folder import save_adapter
 from trivium.checkpoints.model_folder import save_folder
+from trivium.checkpoints.provenance import weights_sha256
 from trivium.errors import CheckpointError, ConfigError, StorageError, TokenizerError, Unsupported
 from trivium.lm.local import LocalModel
 from trivium.nn.quantized import NF4Linear
@@ -49,6 +51,20 @@ def test_what_is_saved_is_loaded(folder: pathlib.Path, tokenizer: Any, tmp_path:
     again = trivium.load(tmp_path / "again")
     assert torch.equal(again.logits(ids), model.logits(ids))
     assert again.generate("a", max_new_tokens=1)[0].settings.temperature == 1.0
+
+
+def test_saving_again_keeps_what_the_model_was_made_from(tmp_path: pathlib.Path, tokenizer: Any) -> None:
+    facts = {"objective": "causal", "data": "notes", "data_fingerprint": "ab", "parent": "x/y", "validation_loss": 1.5}
+    network = small.network("llama", tokenizer.vocabulary_size).float()
+    save_folder(tmp_path / "one", network, tokenizer=tokenizer, metadata=facts)
+    trivium.save(trivium.load(tmp_path / "one"), tmp_path / "two")
+    first, second = (json.loads((tmp_path / name / "trivium.json").read_text()) for name in ("one", "two"))
+    assert second == first
+    assert facts.items() <= second.items()
+    assert second["tokenizer_sha256"] == hashlib.sha256((tmp_path / "two" / "tokenizer.json").read_bytes()).hexdigest()
+    trivium.save(LocalModel(network, tokenizer), tmp_path / "three")
+    told = json.loads((tmp_path / "three" / "trivium.json").read_text())
+    assert set(told) == {"model_type", "tokenizer_sha256", "versions"}
 
 
 def test_saving_deletes_nothing_but_an_earlier_save(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -183,3 +199,6 @@ def test_a_merged_adapter_is_a_plain_model(folder: pathlib.Path, tmp_path: pathl
     expected = model.logits(tokens)
     torch.testing.assert_close(trivium.load(tmp_path / "plain").logits(tokens), expected, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(trivium.load(folder).logits(tokens), expected, atol=1e-2)
+    told = json.loads((tmp_path / "plain" / "trivium.json").read_text())
+    assert told["parent"] == str(folder) and told["parent_sha256"] == weights_sha256(folder)
+    assert told["adapter"] == str(tmp_path / "style") and told["adapter_sha256"] == weights_sha256(tmp_path / "style")

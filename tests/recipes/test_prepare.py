@@ -37,8 +37,11 @@ def run(source: Path, output: Path, **options: Any) -> Prepared:
 def test_text_becomes_shards_and_every_step_is_counted(source: Path, tmp_path: Path) -> None:
     prepared = run(source, tmp_path / "out")
     assert sorted(path.name for path in prepared.folder.iterdir()) == [
+        "documents.jsonl",
+        "funnel.html",
         "funnel.json",
         "manifest.json",
+        "passed_over.jsonl",
         "tokenizer.json",
         "tokenizer_config.json",
         "train",
@@ -69,7 +72,7 @@ def test_text_becomes_shards_and_every_step_is_counted(source: Path, tmp_path: P
 def test_the_same_input_gives_the_same_bytes(source: Path, tmp_path: Path) -> None:
     first, second = run(source, tmp_path / "a"), run(source, tmp_path / "b")
     names = [path.relative_to(first.folder) for path in first.folder.rglob("*") if path.is_file()]
-    assert len(names) == 10
+    assert len(names) == 13
     assert all((first.folder / name).read_bytes() == (second.folder / name).read_bytes() for name in names)
     assert first.fingerprint != run(source, tmp_path / "c", validation_fraction=0.2).fingerprint
 
@@ -118,7 +121,7 @@ def test_a_failure_leaves_the_old_data_and_nothing_else(
 def test_wrong_requests_are_refused_before_any_work(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="validation_fraction"):
         run(source, tmp_path / "out", validation_fraction=1.0)
-    with pytest.raises(ConfigError, match="needs the size"):
+    with pytest.raises(ConfigError, match="needs a size"):
         run(source, tmp_path / "out", vocabulary_size=None)
     with pytest.raises(ConfigError, match="nothing to prepare"):
         prepare(PrepareConfig(sources=(), output=tmp_path / "out"), silent=True)

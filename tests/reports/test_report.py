@@ -56,6 +56,7 @@ FACTS = QuickstartFacts(
         samples=[(0.0, HOSTILE, HOSTILE)],
     ),
     tuning=TuningFacts(
+        tries=24,
         pairs=100,
         held_out=10,
         scores={ASKED_ALIKE: 5.0, BEFORE: 10.0, COPIED: 20.0, AFTER: 30.0},

@@ -71,9 +71,10 @@ def test_no_text_of_a_user_becomes_a_control_token(tokenizer: Tokenizer) -> None
 
 def test_an_example_is_prompt_and_completion(tokenizer: Tokenizer) -> None:
     template = ChatTemplate(DEFAULT_CHAT_TEMPLATE)
-    prompt, completion = template.encode_example(MESSAGES, tokenizer)
-    assert prompt == template.encode(MESSAGES[:-1], tokenizer, add_generation_prompt=True)
-    assert completion == [*tokenizer.encode("4"), tokenizer.eos_id]
+    ids, trained = template.encode_example(MESSAGES, tokenizer)
+    prompt = template.encode(MESSAGES[:-1], tokenizer, add_generation_prompt=True)
+    assert ids == [*prompt, *tokenizer.encode("4"), tokenizer.eos_id]
+    assert trained == [False] * len(prompt) + [True] * (len(ids) - len(prompt))
     with pytest.raises(DataError, match="must end with the assistant"):
         template.encode_example(MESSAGES[:-1], tokenizer)
     other = ChatTemplate(

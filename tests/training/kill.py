@@ -10,18 +10,17 @@ import json
 import os
 import pathlib
 import signal
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from safetensors.torch import load
 
+from tests.forked import in_child
 from trivium.checkpoints import folder as folders
 from trivium.checkpoints.model_folder import load_model
 from trivium.checkpoints.resume import read_resume
 from trivium.checkpoints.retention import saved_steps
-from trivium.errors import Interrupted
 from trivium.runtime import atomic, seeds
 from trivium.training.run import Run
 from trivium.training.trainer import Trainer, TrainerConfig
@@ -122,30 +121,6 @@ def train(folder: pathlib.Path, job: Job, injection: Injection | None) -> None:
 
 def _no_sync(descriptor: int) -> None:
     """A killed process loses nothing that it wrote: waiting for the disk would only take time."""
-
-
-def in_child(work: Callable[[], None], tmp_path: pathlib.Path) -> int:
-    """Runs `work` in a forked child; its exit code, or minus the signal that killed it."""
-    log = tmp_path / "child.log"
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(descriptor, 1)
-            os.dup2(descriptor, 2)
-            work()
-            code = 0
-        except Interrupted as error:
-            code = error.exit_code
-        except BaseException:
-            os.write(2, traceback.format_exc().encode())
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code == 1:
-        raise AssertionError(log.read_text())
-    return code
 
 
 def assert_loadable(folder: pathlib.Path) -> None:

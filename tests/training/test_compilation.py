@@ -21,13 +21,15 @@ def gradients(model):
     return [parameter.grad.clone() for parameter in model.parameters()]
 
 
-torch.manual_seed(0)
-model = tiny_gpt2().double()
-plain, names = gradients(model), list(model.state_dict())
-compile_blocks(model)
-for ours, theirs in zip(plain, gradients(model), strict=True):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
-assert list(model.state_dict()) == names
+# In float32 linear layers may go to oneDNN, which Inductor has to be kept from looking into.
+for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-4)):
+    torch.manual_seed(0)
+    model = tiny_gpt2().to(dtype)
+    plain, names = gradients(model), list(model.state_dict())
+    compile_blocks(model)
+    for ours, theirs in zip(plain, gradients(model), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+    assert list(model.state_dict()) == names
 assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
 """
 

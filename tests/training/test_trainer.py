@@ -17,7 +17,7 @@ from trivium.checkpoints import folder as folders
 from trivium.checkpoints.folder import verify_folder
 from trivium.checkpoints.model_folder import load_model
 from trivium.data.batches import CausalBatch
-from trivium.data.sampler import ExamplesSource
+from trivium.data.examples import Example, ExamplesSource
 from trivium.errors import CheckpointError, ConfigError, Interrupted, NonFiniteError, StorageError, TriviumError
 from trivium.training import trainer as trainer_module
 from trivium.training.run import METRICS, Run
@@ -123,7 +123,7 @@ def test_resumed_in_any_epoch_the_next_batches_are_the_same(
     accumulation: int, first: int, tmp_path: pathlib.Path
 ) -> None:
     """9 examples in batches of 3 packed rows: mid-epoch, exact boundary, and windows that 3 parts do not divide."""
-    examples = [([1, 2 + n], [3 + n] * 8) for n in range(9)]
+    examples = [Example.of([1, 2 + n], [3 + n] * 8, end_id=0) for n in range(9)]
 
     class Recording(ExamplesSource):
         def __next__(self) -> CausalBatch:
@@ -132,7 +132,7 @@ def test_resumed_in_any_epoch_the_next_batches_are_the_same(
             return given
 
     def source() -> Recording:
-        return Recording(examples, eos_id=0, vocabulary_size=32, context_tokens=12, rows=4, seed=3)
+        return Recording(examples, vocabulary_size=32, context_tokens=12, rows=4, seed=3)
 
     logs, streams = [], []
     for stops in ([9], [first, 9]):

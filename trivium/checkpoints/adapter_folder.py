@@ -7,6 +7,7 @@ from torch import nn
 
 from trivium.adapters.peft import from_peft, to_peft
 from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, replaceable, verify_folder
+from trivium.checkpoints.provenance import DESCRIPTION, parent_facts
 from trivium.checkpoints.tensors import TensorFile, write_tensor_dict
 from trivium.errors import CheckpointError
 
@@ -24,10 +25,15 @@ def save_adapter(folder: str | pathlib.Path, model: nn.Module, name: str, *, bas
 
 
 def write_adapter(writer: FolderWriter, model: nn.Module, name: str, *, base: str | None = None) -> None:
-    """Writes the files of an adapter folder: what a training run of an adapter publishes instead of the whole model."""
+    """Writes the files of an adapter folder: what a training run of an adapter publishes instead of the whole model.
+
+    Where `base` is a folder, `trivium.json` says which weights the adapter was made for, by their SHA-256.
+    """
     config, tensors = to_peft(model, name, base=base)
     writer.write_json(_CONFIG, config)
     write_tensor_dict(writer, _WEIGHTS, tensors)
+    if base is not None:
+        writer.write_json(DESCRIPTION, parent_facts(base))
 
 
 def load_adapter(folder: str | pathlib.Path, model: nn.Module, name: str) -> None:

@@ -5,7 +5,7 @@
     generation_config.json    ids that end or begin a text, and sampling defaults
     tokenizer.json ...        what the tokenizer saves
     README.md                 model card
-    trivium.json              objective, data fingerprint, parent, versions
+    trivium.json              objective, data and its fingerprint, parent and its hash, hash of the vocabulary, versions
     manifest.json             sizes and SHA-256; absent from folders that others made
 
 Where `transformers` knows the architecture it opens the folder, and what it saves opens here.
@@ -24,7 +24,9 @@ from torch import Tensor, nn
 import trivium
 from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, replaceable, verify_folder
 from trivium.checkpoints.model_card import model_card
+from trivium.checkpoints.provenance import DESCRIPTION
 from trivium.checkpoints.tensors import TensorFile, write_tensors
+from trivium.data.provenance import tokenizer_sha256
 from trivium.errors import CheckpointError, UserError
 from trivium.models import architecture
 from trivium.nn.quantized import quantising_assign
@@ -103,14 +105,17 @@ def write_model(
     write_tensors(writer, _WEIGHTS, shapes, values)
     ids = {} if tokenizer is None else _special_ids(tokenizer)
     writer.write_json("generation_config.json", ids | dict(generation or {}))
-    facts = {"trivium": trivium.__version__, "torch": str(torch.__version__), "python": platform.python_version()}
-    described = {"model_type": hf["model_type"], **(metadata or {}), "versions": facts}
-    writer.write_json("trivium.json", described)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    writer.write_text("README.md", model_card(hf, described, parameters))
+    described = {"model_type": hf["model_type"], **(metadata or {})}
     if tokenizer is not None:
         tokenizer.save(writer.path)
-        writer.adopt()
+        digest = tokenizer_sha256(writer.path)
+        described |= {} if digest is None else {"tokenizer_sha256": digest}
+    facts = {"trivium": trivium.__version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    described["versions"] = facts
+    writer.write_json(DESCRIPTION, described)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    writer.write_text("README.md", model_card(hf, described, parameters))
+    writer.adopt()
 
 
 def load_model(

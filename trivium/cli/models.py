@@ -1,25 +1,51 @@
-"""`trivium models`: the architectures, in the order of history."""
+"""`trivium models`: the architectures, in the order of history; with --trace, what a model was made from."""
 
 import dataclasses
+import pathlib
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.tree import Tree
 
 from trivium.cli import arguments
 from trivium.cli.numbers import readable_count
-from trivium.cli.output import print_json
+from trivium.cli.output import print_json, print_settings
 from trivium.cli.verbs import Options, Verb
+from trivium.errors import TriviumError
 from trivium.models.table import Row, architectures
+
+_SHOWN_HASH, _NO_WIDTH = 12, 10_000
+_SAID = {
+    "verified": "the chain is verified: every step is what was written down",
+    "not found": "what is here is verified; some steps are not on this machine",
+    "altered": "the chain is altered",
+}
+_STYLES = {"verified": "green", "not found": "yellow", "altered": "bold red"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelsConfig:
     """Lists the architectures that trivium builds: when, by whom, from which paper, in which published sizes."""
 
+    trace: pathlib.Path | None = None
+    """Instead, tell what this model, run, adapter or prepared data was made from, and check each step by its hash."""
+
 
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     """Prints each architecture with its paper and its published sizes; with --json a list of objects."""
-    arguments.parse(ModelsConfig, verb, words)
+    config = arguments.parse(ModelsConfig, verb, words)
+    if options.dry_run:
+        print_settings(config, options)
+    elif config.trace is not None:
+        _trace(config.trace, options)
+    else:
+        _list(options)
+
+
+def _list(options: Options) -> None:
     rows = architectures()
     if options.json:
         print_json([dataclasses.asdict(row) for row in rows])
@@ -33,3 +59,38 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
 
 def _sizes(row: Row) -> str:
     return ", ".join(f"{name} {readable_count(count)}" for name, count in row.parameters.items())
+
+
+def _trace(folder: pathlib.Path, options: Options) -> None:
+    """Prints the chain. Raises `TriviumError` (exit code 1) where a step of it was altered."""
+    from trivium.lm.trace import trace  # imports torch, which the list does without
+
+    chain = trace(folder)
+    if options.json:
+        print_json({"state": chain.state, "links": [_plain(link) for link in chain.links]})
+    else:
+        # A tree is cut at the width of the console: where nobody looks at one, paths are to stay whole.
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else _NO_WIDTH)
+        console.print(_tree(chain.root))
+        console.print(f"\n{_SAID[chain.state]}", style=_STYLES[chain.state])
+    altered = [link for link in chain.links if link.state == "altered"]
+    if altered:
+        raise TriviumError("altered since: " + "; ".join(f"{link.kind} {link.path} ({link.note})" for link in altered))
+
+
+def _plain(link: Any) -> dict[str, Any]:
+    """A link with the paths of what it was made from: those are links of the list themselves."""
+    facts = {field.name: getattr(link, field.name) for field in dataclasses.fields(link)}
+    return {**facts, "made_from": [{"kind": before.kind, "path": before.path} for before in link.made_from]}
+
+
+def _tree(link: Any) -> Tree:
+    shown = (link.found or link.recorded or "no hash")[:_SHOWN_HASH]
+    style = _STYLES[link.state]
+    line = f"[bold]{link.kind}[/bold] {escape(link.path)}  [dim]{shown}[/dim]  [{style}]{link.state}[/{style}]"
+    tree = Tree(line + (f": {escape(link.note)}" if link.note else ""))
+    for detail in link.details:
+        tree.add(f"[dim]{escape(detail)}[/dim]")
+    for before in link.made_from:
+        tree.children.append(_tree(before))
+    return tree

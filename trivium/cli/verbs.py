@@ -39,8 +39,8 @@ VERBS = (
     ),
     Verb(
         name="prepare",
-        summary="clean, deduplicate, split and tokenise text into shards",
-        module="trivium.cli.recipe",
+        summary="make token shards from text: clean, deduplicate, split; look at them; forget",
+        module="trivium.cli.prepare",
         example="trivium prepare notes/ --output prepared",
         leading="sources",
     ),
@@ -81,7 +81,7 @@ VERBS = (
     ),
     Verb(
         name="models",
-        summary="list the architectures, in the order of history",
+        summary="list the architectures, in the order of history; or what a model was made from",
         module="trivium.cli.models",
         example="trivium models --json",
     ),

@@ -20,6 +20,9 @@ from trivium.errors import DataError, StorageError, UserError
 FORMAT = "trivium-prepared-1"
 MANIFEST = "manifest.json"
 FUNNEL = "funnel.json"
+FUNNEL_PAGE = "funnel.html"
+DOCUMENTS = "documents.jsonl"
+PASSED_OVER = "passed_over.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ def _is_written_name(name: str) -> bool:
     side, _, file = name.rpartition("/")
     if side:
         return side in ("train", "validation") and is_shard_file(file)
-    return file in (MANIFEST, FUNNEL, "tokenizer.json", "tokenizer_config.json")
+    return file in (MANIFEST, FUNNEL, FUNNEL_PAGE, DOCUMENTS, PASSED_OVER, "tokenizer.json", "tokenizer_config.json")
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

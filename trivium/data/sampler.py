@@ -19,12 +19,12 @@ import torch
 
 from trivium.data.batches import CausalBatch, Seq2SeqBatch
 from trivium.data.order import random_number, shuffled
-from trivium.data.packing import Pieces, collate, document_pieces, pack
+from trivium.data.packing import collate, document_pieces, pack
 from trivium.data.resumable import BatchSource, ShuffledSource, check_enough, check_sizes, identity_of
 from trivium.data.shards import Ids, TokenStore
 from trivium.errors import DataError
 
-__all__ = ["BatchSource", "ExamplesSource", "PackedSource", "Seq2SeqSource", "StreamSource", "WindowSource"]
+__all__ = ["BatchSource", "PackedSource", "Seq2SeqSource", "StreamSource", "WindowSource"]
 
 
 class PackedSource(ShuffledSource[CausalBatch]):
@@ -41,59 +41,20 @@ class PackedSource(ShuffledSource[CausalBatch]):
         """
         check_sizes(context_tokens, rows, world)
         check_enough(store, context_tokens)
-        self._data = _PackedRows(store, document_pieces(store.boundaries, context_tokens), context_tokens)
+        self._store, self._context_tokens = store, context_tokens
+        self._pieces = document_pieces(store.boundaries, context_tokens)
+        self._packing = pack(self._pieces.lengths, context_tokens)
         identity = identity_of("packed documents", store, rows, context_tokens=context_tokens)
-        items = self._data.packing.rows
-        super().__init__(identity, items=items, items_per_batch=rows, seed=seed, rank=rank, world=world)
+        super().__init__(identity, items=self._packing.rows, items_per_batch=rows, seed=seed, rank=rank, world=world)
 
     @property
     def fill(self) -> float:
         """Fraction of positions that hold a token."""
-        return self._data.packing.fill
+        return self._packing.fill
 
     def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
-        return self._data.rows(self._shuffled_share(epochs, places))
-
-
-class ExamplesSource(ShuffledSource[CausalBatch]):
-    """Prompts with completions, packed; the loss is on the completion and the EOS after it."""
-
-    def __init__(
-        self,
-        examples: Sequence[tuple[Ids, Ids]],
-        *,
-        eos_id: int,
-        vocabulary_size: int,
-        context_tokens: int,
-        rows: int,
-        seed: int = 0,
-        drop_long: bool = False,
-        rank: int = 0,
-        world: int = 1,
-    ):
-        """``examples`` are (prompt ids, completion ids); ``eos_id`` is appended to each completion.
-
-        With ``drop_long``, examples of more than ``context_tokens`` are left out and counted in `dropped`.
-
-        Raises:
-            DataError: no example, one with an empty prompt, or one that does not fit.
-            ConfigError: there are fewer rows than ranks.
-        """
-        check_sizes(context_tokens, rows, world)
-        sequences, pieces, self.dropped = _example_pieces(examples, eos_id, context_tokens, drop_long=drop_long)
-        store = TokenStore.of(sequences, vocabulary_size=vocabulary_size)
-        self._data = _PackedRows(store, pieces, context_tokens)
-        identity = identity_of("examples", store, rows, context_tokens=context_tokens)
-        items = self._data.packing.rows
-        super().__init__(identity, items=items, items_per_batch=rows, seed=seed, rank=rank, world=world)
-
-    @property
-    def fill(self) -> float:
-        """Fraction of positions that hold a token."""
-        return self._data.packing.fill
-
-    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
-        return self._data.rows(self._shuffled_share(epochs, places))
+        rows = self._shuffled_share(epochs, places)
+        return collate(self._store, self._pieces, self._packing, rows, self._context_tokens)
 
 
 class WindowSource(ShuffledSource[CausalBatch]):
@@ -248,17 +209,6 @@ class Seq2SeqSource(ShuffledSource[Seq2SeqBatch]):
         )
 
 
-class _PackedRows:
-    """Pieces of a store, packed."""
-
-    def __init__(self, store: TokenStore, pieces: Pieces, context_tokens: int):
-        self._store, self._pieces, self._context_tokens = store, pieces, context_tokens
-        self.packing = pack(pieces.lengths, context_tokens)
-
-    def rows(self, rows: np.ndarray) -> CausalBatch:
-        return collate(self._store, self._pieces, self.packing, rows, self._context_tokens)
-
-
 def _padded(rows: list[np.ndarray], share: slice) -> tuple[torch.Tensor, torch.Tensor]:
     """The rows of ``share`` padded to the longest of all ``rows``, and their lengths."""
     width = max(map(len, rows))
@@ -267,36 +217,3 @@ def _padded(rows: list[np.ndarray], share: slice) -> tuple[torch.Tensor, torch.T
     for index, row in enumerate(own):
         padded[index, : len(row)] = row
     return torch.from_numpy(padded), torch.tensor([len(row) for row in own])
-
-
-def _example_pieces(
-    examples: Sequence[tuple[Ids, Ids]], eos_id: int, context_tokens: int, *, drop_long: bool
-) -> tuple[list[list[int]], Pieces, int]:
-    """The examples that fit as sequences and as `Pieces` of them, and how many were dropped."""
-    for index, (prompt, _) in enumerate(examples):
-        if len(prompt) == 0:
-            raise DataError(
-                "an example has an empty prompt, so nothing comes before its first token",
-                received=f"example {index}",
-                fix="begin prompts with the BOS token",
-            )
-    # The last token is only a target: a sequence of context_tokens + 1 still fits.
-    fitting = [(p, c) for p, c in examples if len(p) + len(c) <= context_tokens]
-    dropped = len(examples) - len(fitting)
-    if dropped and not drop_long:
-        longest = max(len(prompt) + len(completion) for prompt, completion in examples)
-        raise DataError(
-            f"{dropped} of {len(examples)} examples are longer than the context",
-            received=f"up to {longest} tokens",
-            expected=f"at most {context_tokens} tokens of prompt and completion",
-            fix=f"set context_tokens to {longest}, or leave the long examples out with drop_long",
-        )
-    if not fitting:
-        raise DataError("there are no examples to train on", fix="check the source of the examples")
-    lengths = np.array([len(prompt) + len(completion) for prompt, completion in fitting], dtype=np.int64)
-    pieces = Pieces(
-        starts=np.cumsum(lengths + 1) - lengths - 1,
-        lengths=lengths,
-        untrained=np.array([len(prompt) - 1 for prompt, _ in fitting], dtype=np.int64),
-    )
-    return [[*prompt, *completion, eos_id] for prompt, completion in fitting], pieces, dropped

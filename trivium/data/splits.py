@@ -3,20 +3,20 @@
 The unit of splitting is the group (a module, a file), never the document: neighbours in one module repeat each other's
 sentences. On the documentation of the standard library, 35 % of the validation tokens of a split by document lie in
 runs of eight words that were also trained on. Which side a group falls on is a hash of its name, so it does not change
-when other text is added. What the groups still share, mostly copied paragraphs, is then removed from validation.
+when other text is added. Where near-copies were looked for, all groups that share one fall on the same side. What the
+sides still share, mostly copied paragraphs, is then removed from validation.
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trivium.data.dedup.clusters import components
+from trivium.data.dedup.shingles import runs, word_numbers
 from trivium.data.documents import Document
 from trivium.errors import DataError
-
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Split:
     validation: list[Document]
     """Never trained on."""
     by: str
-    """"group", or "tail" where there were too few groups."""
+    """"group" or "cluster", or "tail" where there were too few of them."""
 
 
 def is_held_out(group: str, fraction: float) -> bool:
@@ -44,6 +44,42 @@ def split_by_group(documents: Iterable[Document], fraction: float) -> Split:
     for document in documents:
         (validation if is_held_out(document.group, fraction) else train).append(document)
     return Split(train=train, validation=validation, by="group")
+
+
+def sides(groups: Sequence[str], clusters: np.ndarray, fraction: float) -> np.ndarray:
+    """Which documents belong to validation, such that neither a group nor a cluster of near-copies has both sides.
+
+    Groups that share a cluster are one, under the name that sorts first: that name decides, as in `is_held_out`. A
+    group without near-copies in others falls as it would without clusters, whatever else is in the corpus and in
+    whichever order.
+
+    Args:
+        groups: the group of each document, [N].
+        clusters: for each document the index of the first of its cluster, [N], as `dedup.lsh.clusters` gives it.
+        fraction: the share of the groups that is held out, in (0, 1). Clusters that hang many groups together make the
+            share of the text less certain.
+
+    Returns:
+        True where a document is held out, [N] bool.
+    """
+    assert len(groups) == len(clusters), "a cluster for each document"
+    names = sorted(set(groups))
+    number_of = {name: number for number, name in enumerate(names)}
+    numbers = np.fromiter((number_of[group] for group in groups), dtype=np.int64, count=len(groups))
+    # The smallest number of a component is the name that sorts first.
+    first = components(len(names), numbers, numbers[clusters])
+    held = np.fromiter((is_held_out(name, fraction) for name in names), dtype=bool, count=len(names))
+    return held[first[numbers]]
+
+
+def split_by_cluster(documents: Sequence[Document], clusters: np.ndarray, fraction: float) -> Split:
+    """Hold out the documents that `sides` names."""
+    held = sides([document.group for document in documents], clusters, fraction).tolist()
+    return Split(
+        train=[document for document, out in zip(documents, held, strict=True) if not out],
+        validation=[document for document, out in zip(documents, held, strict=True) if out],
+        by="cluster",
+    )
 
 
 def split_by_tail(documents: Iterable[Document], fraction: float) -> Split:
@@ -94,14 +130,13 @@ def remove_leaks(split: Split, *, words: int = 8, threshold: float = 0.5) -> tup
     Returns:
         The split without them, and each removed document with its share of repeated words.
     """
-    numbers: dict[str, int] = {}
-    trained = [_word_numbers(document.text, numbers) for document in split.train]
-    known = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *(_runs(ids, words) for ids in trained)]))
+    trained = [word_numbers(document.text) for document in split.train]
+    known = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *(runs(ids, words) for ids in trained)]))
     short = {tuple(ids.tolist()) for ids in trained if len(ids) < words}
     kept: list[Document] = []
     removed: list[tuple[Document, float]] = []
     for document in split.validation:
-        ids = _word_numbers(document.text, numbers)
+        ids = word_numbers(document.text)
         share = _repeated_share(ids, known, words) if len(ids) >= words else float(tuple(ids.tolist()) in short)
         if share >= threshold:
             removed.append((document, share))
@@ -110,30 +145,11 @@ def remove_leaks(split: Split, *, words: int = 8, threshold: float = 0.5) -> tup
     return replace(split, validation=kept), removed
 
 
-def _word_numbers(text: str, numbers: dict[str, int]) -> np.ndarray:
-    """One number a word, [words] uint64; new words are added to ``numbers``."""
-    found = _WORD.findall(text.casefold())
-    return np.array([numbers.setdefault(word, len(numbers)) for word in found], dtype=np.uint64)
-
-
-def _runs(ids: np.ndarray, words: int) -> np.ndarray:
-    """A 64-bit hash of each run of ``words`` neighbours, [max(0, n - words + 1)]: a polynomial over the mixed ids."""
-    if len(ids) < words:
-        return np.zeros(0, dtype=np.uint64)
-    mixed = (ids + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(29)
-    count = len(ids) - words + 1
-    runs = np.zeros(count, dtype=np.uint64)
-    for offset in range(words):
-        runs = runs * np.uint64(0xD6E8FEB86659FD93) + mixed[offset : offset + count]
-    return runs
-
-
 def _repeated_share(ids: np.ndarray, known: np.ndarray, words: int) -> float:
     """The share of words that lie in a run that is in ``known`` (sorted)."""
-    runs = _runs(ids, words)
-    place = np.minimum(np.searchsorted(known, runs), max(len(known) - 1, 0))
-    hits = np.flatnonzero(known[place] == runs) if len(known) else np.zeros(0, dtype=np.int64)
+    found = runs(ids, words)
+    place = np.minimum(np.searchsorted(known, found), max(len(known) - 1, 0))
+    hits = np.flatnonzero(known[place] == found) if len(known) else np.zeros(0, dtype=np.int64)
     covered = np.zeros(len(ids) + 1, dtype=np.int64)
     np.add.at(covered, hits, 1)
     np.add.at(covered, hits + words, -1)

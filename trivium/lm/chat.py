@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from trivium.errors import DataError
-from trivium.templates import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Message
-from trivium.tokenizers import SpecialTokens, Tokenizer
+from trivium.templates import ChatTemplate, Message
+from trivium.tokenizers import Tokenizer
 
 _ROLES = ("system", "user", "assistant")
 
@@ -16,11 +16,9 @@ def chat_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[list
     Without either, turns are plain lines, "User: ...", and the next "User:" ends the answer.
     """
     _check(messages)
-    template = tokenizer.chat_template
-    if template is None and set(SpecialTokens()) <= set(tokenizer.special_tokens):
-        template = DEFAULT_CHAT_TEMPLATE
+    template = ChatTemplate.of(tokenizer)
     if template is not None:
-        return ChatTemplate(template).encode(messages, tokenizer, add_generation_prompt=True), ()
+        return template.encode(messages, tokenizer, add_generation_prompt=True), ()
     lines = [f"{message['role'].capitalize()}: {message['content'].strip()}\n" for message in messages]
     return tokenizer.prefix_ids + tokenizer.encode("".join(lines) + "Assistant:"), ("\nUser:",)
 

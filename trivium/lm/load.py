@@ -15,6 +15,7 @@ from trivium.adapters.attach import merge as merge_adapter
 from trivium.adapters.routing import activate
 from trivium.checkpoints.adapter_folder import load_adapter
 from trivium.checkpoints.model_folder import load_model, read_hf_config, save_folder
+from trivium.checkpoints.provenance import Origin, is_adapter, is_model, read_description
 from trivium.checkpoints.retention import saved_steps, step_folder
 from trivium.errors import CheckpointError, StorageError, Unsupported
 from trivium.lm.local import LocalModel
@@ -47,35 +48,42 @@ def load(
     """
     if quantize not in (None, "nf4"):
         raise Unsupported("this release does not quantise so", received=f"quantize={quantize}", expected="nf4, or None")
-    folder = _model_folder(path_or_id)
+    folder = saved_folder(path_or_id)
     target = choose_device(device)
     config_file = read_hf_config(folder)
     tokenizer = None
     if any((folder / name).is_file() for name in _TOKENIZER_FILES):
         tokenizer = tokenizers.load(folder)
     network = load_model(folder, dtype=choose_dtype(dtype, target), device=target, nf4=quantize == "nf4")
-    _load_adapters(network, adapter)
-    model = LocalModel(network, tokenizer, generation=_generation(folder), config_file=config_file)
+    adapters = {name: pathlib.Path(path) for name, path in _by_name(adapter).items()}
+    _load_adapters(network, adapters, active=None if isinstance(adapter, dict) else "default")
+    origin = Origin(folder=folder, described=read_description(folder), adapters=adapters)
+    model = LocalModel(network, tokenizer, generation=_generation(folder), config_file=config_file, origin=origin)
     if tokenizer is not None:
         tokenizers.check_vocabulary(tokenizer, model.config.vocabulary_size)
     return model
 
 
-def _load_adapters(network: nn.Module, adapter: str | pathlib.Path | dict[str, str | pathlib.Path] | None) -> None:
+def _by_name(
+    adapter: str | pathlib.Path | dict[str, str | pathlib.Path] | None,
+) -> dict[str, str | pathlib.Path]:
+    return adapter if isinstance(adapter, dict) else {} if adapter is None else {"default": adapter}
+
+
+def _load_adapters(network: nn.Module, adapters: dict[str, pathlib.Path], *, active: str | None) -> None:
     """Attaches them; a single one is active at once."""
-    folders = adapter if isinstance(adapter, dict) else {} if adapter is None else {"default": adapter}
-    for name, folder in folders.items():
+    for name, folder in adapters.items():
         load_adapter(folder, network, name)
-    if folders:
-        activate(network, None if isinstance(adapter, dict) else "default")
+    if adapters:
+        activate(network, active)
 
 
 def save(model: LocalModel, folder: str | pathlib.Path, *, merge: bool = False) -> None:
     """Writes ``model`` as a folder that ``load`` and, where it knows the family, ``transformers`` open.
 
-    ``merge`` folds the active adapter into the saved weights; a model with adapters is not saved otherwise. Raises
-    ``StorageError``, also for a folder that holds anything but an earlier save, and ``Unsupported`` for a quantised
-    model.
+    What the model was made from (data, parent) goes with it. ``merge`` folds the active adapter into the saved weights,
+    whose parent is then the base; a model with adapters is not saved otherwise. Raises ``StorageError``, also for a
+    folder that holds anything but an earlier save, and ``Unsupported`` for a quantised model.
     """
     if any(isinstance(module, NF4Linear) for module in model.network.modules()):
         raise Unsupported("a quantised model cannot be saved by this release", fix="save the model it was loaded from")
@@ -87,7 +95,8 @@ def save(model: LocalModel, folder: str | pathlib.Path, *, merge: bool = False) 
             )
         _save_merged(model, folder)
         return
-    save_folder(folder, model.network, tokenizer=model.tokenizer, generation=model.generation)
+    metadata = None if model.origin is None else model.origin.facts()
+    save_folder(folder, model.network, tokenizer=model.tokenizer, generation=model.generation, metadata=metadata)
 
 
 def _save_merged(model: LocalModel, folder: str | pathlib.Path) -> None:
@@ -98,11 +107,15 @@ def _save_merged(model: LocalModel, folder: str | pathlib.Path) -> None:
     network = copy.deepcopy(model.network)
     merge_adapter(network, active)
     detach(network)
-    save_folder(folder, network, tokenizer=model.tokenizer, generation=model.generation)
+    metadata = None if model.origin is None else model.origin.merged(active)
+    save_folder(folder, network, tokenizer=model.tokenizer, generation=model.generation, metadata=metadata)
 
 
-def _model_folder(path_or_id: str | pathlib.Path) -> pathlib.Path:
-    """The folder that holds the weights."""
+def saved_folder(path_or_id: str | pathlib.Path) -> pathlib.Path:
+    """The folder that holds the weights: of a run, its best checkpoint, else its last.
+
+    Raises ``StorageError``, ``CheckpointError`` or ``Unsupported`` where there is none.
+    """
     path = pathlib.Path(path_or_id).expanduser()
     if not path.exists():
         if _HUB_ID.fullmatch(str(path_or_id)):
@@ -115,11 +128,11 @@ def _model_folder(path_or_id: str | pathlib.Path) -> pathlib.Path:
         raise StorageError("there is no such folder", received=path_or_id, fix="check the path")
     if path.is_file():
         raise CheckpointError("a model is a folder, and this is a file", received=path, fix=f"give {path.parent}")
-    if (path / "config.json").is_file() or not (path / "checkpoints").is_dir():
+    if is_model(path) or is_adapter(path) or not (path / "checkpoints").is_dir():
         return path  # where it is no model either, reading it says what is missing
     checkpoints = path / "checkpoints"
     for name in ("best", "last"):
-        if (checkpoints / name / "config.json").is_file():
+        if is_model(checkpoints / name) or is_adapter(checkpoints / name):
             return checkpoints / name
     steps = saved_steps(checkpoints)
     if not steps:

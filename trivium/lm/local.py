@@ -6,9 +6,11 @@ from typing import Any, Literal, NoReturn
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from trivium.adapters.prefix import beginning
 from trivium.adapters.routing import using
+from trivium.checkpoints.provenance import Origin
 from trivium.errors import DataError, Unsupported
 from trivium.generation.decode import Request, check_requests, decode, padded, requests
 from trivium.generation.settings import GenerationSettings, resolve, token_ids
@@ -20,7 +22,10 @@ from trivium.models import Architecture, architecture
 from trivium.templates import Message
 from trivium.tokenizers import Tokenizer
 
-ROWS_AT_ONCE = 64  # answers decoded together: more would only take memory
+# Answers decoded together: of a large model this many, since more would only take memory; of a small one, whose steps
+# cost more to start than to compute, as many as have room for what they remember.
+ROWS_AT_ONCE, MOST_ROWS_AT_ONCE = 64, 512
+_REMEMBERED_BYTES = 256 << 20
 
 _CAPABILITIES = {
     "decoder": {"logits", "generate", "stream", "chat", "score", "embed"},
@@ -38,7 +43,8 @@ _DONE = object()
 class LocalModel:
     """A ``LanguageModel`` made of a network and, where there is one, its tokenizer.
 
-    ``generation`` is the content of ``generation_config.json``; ``config_file`` that of ``config.json``.
+    ``generation`` is the content of ``generation_config.json``; ``config_file`` that of ``config.json``; ``origin``
+    says where it was loaded from.
     """
 
     def __init__(
@@ -48,11 +54,13 @@ class LocalModel:
         *,
         generation: Mapping[str, Any] | None = None,
         config_file: Mapping[str, Any] | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.network = network.eval()
         self.tokenizer = tokenizer
         self.config: Any = network.config
         self.generation = dict(generation or {})
+        self.origin = origin
         self._file = dict(config_file if config_file is not None else self.config.to_hf())
         self.architecture: Architecture = architecture(self.config.to_hf()["model_type"])
         able = _CAPABILITIES[self.architecture.kind]
@@ -136,7 +144,7 @@ class LocalModel:
         if settings.stop:
             for request in asked:
                 self._follow_text(request, settings)
-        step = max(1, ROWS_AT_ONCE // n) * n
+        step = max(1, self._rows_at_once(asked, settings) // n) * n
         for start in range(0, len(asked), step):
             for _ in self._decode(asked[start : start + step], settings, adapter):
                 pass
@@ -290,6 +298,13 @@ class LocalModel:
             return ids
         begin = self.tokenizer.bos_id if self.tokenizer.bos_id is not None else self.tokenizer.eos_id
         return [] if begin is None else [begin]
+
+    def _rows_at_once(self, asked: Sequence[Request], settings: GenerationSettings) -> int:
+        if self._encoder_decoder or len(asked) <= ROWS_AT_ONCE:
+            return ROWS_AT_ONCE
+        capacity = max(len(request.prompt) for request in asked) + settings.max_new_tokens
+        remembered = sum(tensor.nbytes for tensor in tree_leaves(self.network.new_state(1, capacity)))
+        return min(max(ROWS_AT_ONCE, _REMEMBERED_BYTES // max(remembered, 1)), MOST_ROWS_AT_ONCE)
 
     def _decode(self, asked: Sequence[Request], settings: GenerationSettings, adapter: str | None) -> Iterator[None]:
         start_id = self.config.start_id if self._encoder_decoder else None

@@ -1,26 +1,29 @@
-"""Full fine-tuning: a finished model trained further on prompts with their completions.
+"""Full fine-tuning: a finished model trained further on conversations, prompts with completions, or instructions.
 
     run = finetune(FinetuneConfig(model=Path("runs/pretrain"), data=Path("pairs.jsonl")))
 
-A line of the data is `{"prompt": "...", "completion": "..."}`. The loss is on the completion and its end token.
-Prompts are encoded here exactly as they are when the model is used: as a chat turn, or as they stand.
+A line of the data has one of the forms of `trivium.data.examples_file`. The loss is on what the assistant writes and on
+its end token. Prompts are encoded here exactly as they are when the model is used: as a chat turn, or as they stand.
 """
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Literal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from trivium.checkpoints.provenance import parent_facts
 from trivium.data.batches import CausalBatch
-from trivium.data.documents import read_text
-from trivium.data.sampler import BatchSource, ExamplesSource
+from trivium.data.examples import Example, ExamplesSource
+from trivium.data.examples_file import Record, read_records
+from trivium.data.provenance import file_sha256
 from trivium.data.splits import is_held_out
 from trivium.errors import DataError, Unsupported
 from trivium.generation.decode import context_limit
-from trivium.lm.chat import chat_prompt
-from trivium.lm.load import load
+from trivium.generation.settings import token_ids
+from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
+from trivium.recipes.examples import Answers, PromptFormat, encode_record
 from trivium.recipes.training import (
     Job,
     TrainingConfig,
@@ -45,16 +48,18 @@ _PASSES = 3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """Trains a finished model further on prompts with their completions."""
+    """Trains a finished model further on conversations, or on prompts with their completions."""
 
     model: pathlib.Path
     """Folder of the model, or of the run that made it."""
     data: pathlib.Path
-    """A .jsonl file; each line has "prompt" and "completion"."""
+    """A .jsonl file; each line has "messages", "prompt" and "completion", "instruction" and "output", or "text"."""
     validation: pathlib.Path | None = None
     """A file like `data` to measure on; null to hold out one prompt in twenty."""
-    prompt_format: Literal["chat", "plain"] = "chat"
+    prompt_format: PromptFormat = "chat"
     """chat: the prompt is what a user says and the completion the answer; plain: the prompt as it stands."""
+    answers: Answers = "last"
+    """Which answers of a conversation to train on: the last, or all; the others are read only."""
     output: pathlib.Path = pathlib.Path("runs")
     """Folder of all runs."""
     run: str = "finetune"
@@ -89,9 +94,6 @@ class FinetuneConfig:
         require_at_least(1, rows=self.rows, context_tokens=self.context_tokens)
 
 
-Ids = tuple[list[int], list[int]]
-
-
 def finetune(config: FinetuneConfig) -> Run:
     """Carries out `config`. The model is in `run.checkpoints / "best"`.
 
@@ -103,49 +105,86 @@ def finetune(config: FinetuneConfig) -> Run:
         device = begin(config, here)
         model = load(config.model, device=str(device))
         tokenizer = _usable(model, config)
-        training, held_out = _pairs(config)
-        examples = [encode_example(tokenizer, *pair, prompt_format=config.prompt_format) for pair in training]
-        measured = [encode_example(tokenizer, *pair, prompt_format=config.prompt_format) for pair in held_out]
-        source = _source(config, examples, tokenizer, here)
+        training, held_out = read_examples(config, tokenizer)
+        source = examples_source(config, training, tokenizer, here)
+        first = source()
+        if here.is_first:
+            _tell_dropped(first.dropped, training, config.context_tokens)
         job = Job(
             model=model.network,
             tokenizer=tokenizer,
             source=source,
-            validation=evenly(_validation(config, measured, tokenizer, here), config.training.evaluation_tokens),
-            metadata={"objective": "causal, on completions", "parent": str(config.model), "examples": len(examples)},
+            validation=evenly(_validation(config, held_out, tokenizer, here), config.training.evaluation_tokens),
+            generation=_generation(model, training),
+            metadata={
+                "objective": "causal, on completions",
+                **parent_facts(saved_folder(config.model), named=config.model),
+                "data": str(config.data),
+                "data_fingerprint": file_sha256(config.data),
+                "examples": len(training) - first.dropped,
+                "examples_too_long": first.dropped,
+            },
         )
-        passes = max(2, round(_PASSES * source().batches_per_epoch))
+        passes = max(2, round(_PASSES * first.batches_per_epoch))
         return train(config, job, title="fine-tuning", default_steps=passes)
+
+
+def read_examples(config: FinetuneConfig, tokenizer: Tokenizer) -> tuple[list[Example], list[Example]]:
+    """(to train on, to measure on), encoded. Raises `DataError` for a line that cannot be used."""
+
+    def encoded(records: Sequence[Record], path: pathlib.Path) -> list[Example]:
+        return [_encoded(tokenizer, record, config, path) for record in records]
+
+    records = read_records(config.data)
+    if config.validation is not None:
+        return encoded(records, config.data), encoded(read_records(config.validation), config.validation)
+    training, held_out = [], []
+    for record in records:
+        (held_out if is_held_out(record.asked, _HELD_OUT) else training).append(record)
+    return encoded(training, config.data), encoded(held_out, config.data)
+
+
+def _encoded(tokenizer: Tokenizer, record: Record, config: FinetuneConfig, path: pathlib.Path) -> Example:
+    try:
+        return encode_record(tokenizer, record, prompt_format=config.prompt_format, answers=config.answers)
+    except DataError as error:
+        where = f"{path}, line {record.line}: {error.received}"
+        raise DataError(error.what, received=where, expected=error.expected, fix=error.fix) from error
+
+
+def examples_source(
+    config: FinetuneConfig, examples: Sequence[Example], tokenizer: Tokenizer, here: processes.Place
+) -> Callable[[], ExamplesSource]:
+    """What makes this process's source of batches; examples that are too long are left out and counted."""
+
+    def source() -> ExamplesSource:
+        return ExamplesSource(
+            examples,
+            vocabulary_size=tokenizer.vocabulary_size,
+            context_tokens=config.context_tokens,
+            rows=config.rows,
+            seed=config.seed,
+            drop_long=True,
+            rank=here.rank,
+            world=here.world,
+        )
+
+    return source
 
 
 def read_pairs(path: pathlib.Path) -> list[tuple[str, str]]:
     """(prompt, completion) of each line of a .jsonl file. Raises `DataError` with the line that cannot be used."""
-    pairs = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise _bad_line(path, number, "not JSON") from error
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in brackets
-            raise _bad_line(path, number, "a number too long or brackets too deep to read") from error
-        if not isinstance(record, dict) or any(not isinstance(record.get(k), str) for k in ("prompt", "completion")):
-            raise _bad_line(path, number, "no texts `prompt` and `completion`")
-        if not record["completion"]:
-            raise _bad_line(path, number, "an empty completion")
-        pairs.append((record["prompt"], record["completion"]))
-    return pairs
+    return [(record.prompt, record.completion) for record in read_records(path)]
 
 
-def encode_example(tokenizer: Tokenizer, prompt: str, completion: str, *, prompt_format: str) -> Ids:
+def encode_example(
+    tokenizer: Tokenizer, prompt: str, completion: str, *, prompt_format: PromptFormat
+) -> tuple[list[int], list[int]]:
     """(prompt ids, completion ids), the latter without the end token that follows them."""
-    if prompt_format == "plain":
-        # A text without its beginning could not be trained on where the prompt is empty.
-        before = tokenizer.prefix_ids + tokenizer.encode(prompt)
-        return before or [i for i in (tokenizer.bos_id,) if i is not None], tokenizer.encode(completion)
-    before, _ = chat_prompt(tokenizer, [{"role": "user", "content": prompt}])
-    return before, tokenizer.encode(completion)
+    record = Record(form="pair", prompt=prompt, completion=completion)
+    example = encode_record(tokenizer, record, prompt_format=prompt_format, answers="last")
+    begin = list(example.trained).index(True)
+    return list(example.ids[:begin]), list(example.ids[begin:-1])
 
 
 def _usable(model: LocalModel, config: FinetuneConfig) -> Tokenizer:
@@ -173,60 +212,34 @@ def _usable(model: LocalModel, config: FinetuneConfig) -> Tokenizer:
     return model.tokenizer
 
 
-def _pairs(config: FinetuneConfig) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(to train on, to measure on)."""
-    pairs = read_pairs(config.data)
-    if config.validation is not None:
-        return pairs, read_pairs(config.validation)
-    held_out = [pair for pair in pairs if is_held_out(pair[0], _HELD_OUT)]
-    return [pair for pair in pairs if not is_held_out(pair[0], _HELD_OUT)], held_out
-
-
-def _source(
-    config: FinetuneConfig, examples: Sequence[Ids], tokenizer: Tokenizer, here: processes.Place
-) -> Callable[[], BatchSource[CausalBatch]]:
-    def source() -> BatchSource[CausalBatch]:
-        return ExamplesSource(
-            examples,
-            eos_id=_end(tokenizer),
-            vocabulary_size=tokenizer.vocabulary_size,
-            context_tokens=config.context_tokens,
-            rows=config.rows,
-            seed=config.seed,
-            drop_long=True,
-            rank=here.rank,
-            world=here.world,
-        )
-
-    return source
-
-
 def _validation(
-    config: FinetuneConfig, examples: Sequence[Ids], tokenizer: Tokenizer, here: processes.Place
+    config: FinetuneConfig, examples: Sequence[Example], tokenizer: Tokenizer, here: processes.Place
 ) -> list[CausalBatch]:
-    """Every example once: rows taken one at a time make one pass of whole batches."""
-    if not examples:
+    """Every example that fits, once: rows taken one at a time make one pass of whole batches."""
+    fitting = [example for example in examples if len(example.ids) - 1 <= config.context_tokens]
+    if not fitting:
         return []
     source = ExamplesSource(
-        examples,
-        eos_id=_end(tokenizer),
-        vocabulary_size=tokenizer.vocabulary_size,
-        context_tokens=config.context_tokens,
-        rows=1,
-        drop_long=True,
+        fitting, vocabulary_size=tokenizer.vocabulary_size, context_tokens=config.context_tokens, rows=1
     )
     return [next(source) for _ in range(round(source.batches_per_epoch))][here.rank :: here.world]
 
 
-def _end(tokenizer: Tokenizer) -> int:
-    assert tokenizer.eos_id is not None, "refused before"
-    return tokenizer.eos_id
+def _generation(model: LocalModel, examples: Sequence[Example]) -> Mapping[str, Any]:
+    """The base's settings for writing, with the tokens that end the answers just learnt among those that end a text."""
+    assert model.tokenizer is not None and model.tokenizer.eos_id is not None, "refused before"
+    special = set(model.tokenizer.special_tokens.values())
+    known = token_ids(model.generation.get("eos_token_id")) or (model.tokenizer.eos_id,)
+    learnt = sorted({example.ids[-1] for example in examples} & special - set(known))
+    return {**model.generation, "eos_token_id": [*known, *learnt]} if learnt else dict(model.generation)
 
 
-def _bad_line(path: pathlib.Path, number: int, reason: str) -> DataError:
-    return DataError(
-        "a line of the examples cannot be used",
-        received=f"{path}, line {number}: {reason}",
-        expected='{"prompt": "...", "completion": "..."}',
-        fix="correct or remove the line",
+def _tell_dropped(dropped: int, examples: Sequence[Example], context_tokens: int) -> None:
+    if not dropped:
+        return
+    longest = max(len(example.ids) - 1 for example in examples)
+    print(
+        f"{dropped:,} of {len(examples):,} examples are longer than {context_tokens} tokens and are left out; "
+        f"context_tokens {longest} would keep them all",
+        file=sys.stderr,
     )

@@ -1,70 +1,138 @@
-"""From raw text to token shards: read, clean, deduplicate, hold out, learn a vocabulary, encode.
+"""From raw text to token shards: read, clean, judge, deduplicate, hold out, learn a vocabulary, encode.
 
     prepared = prepare(PrepareConfig(sources=("my_texts",), output=Path("data/mine")))
 
 The output folder appears whole or not at all, and holds
 
-    manifest.json           counts, settings, sources with their licences, and the fingerprint of the data
-    funnel.json             what each step removed, with examples to look at
+    manifest.json           counts, settings, sources with their licences and hashes, and the fingerprint of the data
+    funnel.json             what each step removed, with examples to look at;  funnel.html the same as a page
+    documents.jsonl         where each document of the shards comes from
+    passed_over.jsonl       files and records that gave no document, each with the reason; where there are any
     tokenizer.json          the vocabulary, with tokenizer_config.json
     train/  validation/     token shards
+
+Text streams through worker processes a unit at a time, so memory does not grow with it. A preparation that was killed
+goes on where it stopped when the same command is given again; the output is the same to the byte, with any number of
+processes, on one machine or on a Ray cluster.
 """
 
+import hashlib
 import json
+import os
+import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import numpy as np
+
+from trivium import config as configuration
 from trivium import tokenizers
-from trivium.data.cleaning import clean
-from trivium.data.dedup import remove_duplicates
-from trivium.data.documents import Document, Skipped, join_groups, read_documents
+from trivium.data import mixtures, spool
+from trivium.data.decide import Corpus
+from trivium.data.documents import Document
 from trivium.data.embedded import ORIGIN, PACKAGES, embedded_documents, embedded_entries
-from trivium.data.prepared import FORMAT, FUNNEL, MANIFEST, Prepared, fingerprint, foreign_files, open_prepared
+from trivium.data.funnel import Funnel
+from trivium.data.licences import UNKNOWN, check_licences
+from trivium.data.pool import Pool, make_pool
+from trivium.data.prepared import (
+    DOCUMENTS,
+    FORMAT,
+    FUNNEL,
+    FUNNEL_PAGE,
+    MANIFEST,
+    PASSED_OVER,
+    Prepared,
+    fingerprint,
+    foreign_files,
+    open_prepared,
+)
+from trivium.data.readers import HARMLESS, Part, PassedOver, ReadOptions, formats, list_parts, spool_stdin
+from trivium.data.refine import TextConfig
 from trivium.data.shards import ShardWriter, TokenStore
-from trivium.data.splits import Split, remove_leaks, split
 from trivium.data.staging import staged_folder
-from trivium.errors import ConfigError, DataError, StorageError
+from trivium.data.tasks import DuplicatesConfig, Settings
+from trivium.data.work_folder import UNIT_BYTES, WorkFolder, undone
+from trivium.errors import ConfigError, DataError, StorageError, UserError
+from trivium.reports.funnel import funnel_page
+from trivium.reports.page import write
 from trivium.runtime.atomic import folder_to_fill
-from trivium.runtime.progress import bar
+from trivium.runtime.progress import Bar, bar
 
-_EXAMPLES = 5
-_EXAMPLE_CHARACTERS = 240
-_ENCODED_AT_ONCE = 256
+_STDIN = "-"
+# What is read by our own few lines: no library stands between the file and us, so a small one needs no worker.
+_PLAIN = frozenset((*formats.text.PROSE_SUFFIXES, *formats.text.CODE_SUFFIXES, *formats.jsonl.SUFFIXES))
+_SHOWN_FILES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkConfig:
+    """Who does the work."""
+
+    processes: int | None = None
+    """Worker processes; null: as many as there are processors, at most 16."""
+    engine: Literal["local", "ray"] = "local"
+    """Processes on this machine, or the workers of a Ray cluster that sees the same folders."""
+    memory_gib: float = 4.0
+    """Address space of a worker: what no file, however made, goes beyond."""
+    seconds_a_file: float = 300.0
+    """A file that takes longer to read is passed over."""
+
+    def __post_init__(self) -> None:
+        if self.processes is not None and self.processes < 1:
+            raise ConfigError("there must be at least one worker process", received=f"processes {self.processes}")
+        if not (self.memory_gib >= 0.5 and self.seconds_a_file > 0):
+            raise ConfigError(
+                "a worker needs memory and time",
+                received=f"memory_gib {self.memory_gib}, seconds_a_file {self.seconds_a_file}",
+                expected="at least 0.5 GiB, and more than 0 seconds",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """What to prepare, and how."""
+    """Makes shards of tokens from text. To look at them: --inspect FOLDER; to remove a document: --forget ID."""
 
     sources: tuple[str, ...] = (ORIGIN,)
-    """Files and folders; "embedded" is the documentation on this machine, "embedded:python" a part of it."""
+    """Files, folders, archives, hub:owner/name, or - for standard input; "embedded" is the documentation on this
+    machine, "embedded:python" a part of it."""
     output: Path = Path("data")
     """Folder to write; data prepared there before is replaced."""
-    kind: Literal["byte_bpe", "character"] = "byte_bpe"
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    """Encoding, names of fields, and the licence of sources that state none."""
+    skip_unreadable: bool = True
+    """Pass over files of a folder or archive that cannot be read, and say so, instead of stopping."""
+    licences: tuple[str, ...] = ()
+    """Refuse documents under other licences than these (SPDX), and under unknown ones; none allows all."""
+    text: TextConfig = field(default_factory=TextConfig)
+    """What is done to each document."""
+    duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
+    """What is said twice, and goes."""
+    validation_fraction: float = 0.05
+    """Share of the text to hold out."""
+    split: Literal["auto", "group", "cluster", "tail"] = "auto"
+    """Hold out whole modules or files, with all that nearly repeats them (cluster), or the end of every document; auto:
+    by group or cluster where there are enough."""
+    leak_threshold: float = 0.5
+    """Remove a validation document when this share of its words lies in runs of eight that training has; 1.1: never."""
+    mix: bool = False
+    """Take of each source as much as `mixture` says, instead of everything once."""
+    mixture: mixtures.Mixture = field(default_factory=mixtures.Mixture)
+    """With `mix`: weights, most passes, and how much in all."""
+    kind: Literal["byte_bpe", "bpe", "wordpiece", "unigram", "word", "character"] = "byte_bpe"
     """Vocabulary to train."""
     vocabulary_size: int | None = 4096
     """Tokens in the vocabulary; for a character vocabulary, its limit. None: every character."""
     tokenizer: Path | None = None
     """Folder of a vocabulary to use as it is, instead of training one."""
-    validation_fraction: float = 0.05
-    """Share of the text to hold out."""
-    split: Literal["auto", "group", "tail"] = "auto"
-    """Hold out whole modules or files, or the end of every document; auto: by group where there are enough."""
-    clean: bool = True
-    """Normalise Unicode, line ends and white space."""
-    deduplicate: bool = True
-    """Remove documents that repeat an earlier one."""
-    leak_threshold: float = 0.5
-    """Remove a validation document when this share of its words lies in runs of eight that training has; 1.1: never."""
     join_groups: bool = False
-    """Write all that is kept of a module or file as one document, in its order: more to look back on."""
-    encoding: str = "utf-8"
-    """Encoding of the files."""
-    skip_unreadable: bool = False
-    """Pass over files of a folder that cannot be read, instead of stopping."""
+    """Write neighbouring documents of one module or file as one, in their order: more to look back on."""
+    work: WorkConfig = field(default_factory=WorkConfig)
+    """Who does the work."""
 
 
 def prepare(config: PrepareConfig, *, documents: Sequence[Document] | None = None, silent: bool = False) -> Prepared:
@@ -76,25 +144,20 @@ def prepare(config: PrepareConfig, *, documents: Sequence[Document] | None = Non
         ConfigError, DataError, TokenizerError, StorageError: before anything is written at ``config.output``.
     """
     _check(config)
-    with bar("preparing", 6, unit="steps", silent=silent) as progress:
-        documents, skipped = _read(config) if documents is None else (documents, Skipped())
-        funnel = _Funnel(documents)
-        funnel.skip(skipped)
-        progress.advance(1, f"{len(documents):,} documents read")
-        documents = _cleaned(documents, funnel) if config.clean else documents
-        progress.advance(1, "cleaned")
-        if config.deduplicate:
-            documents, duplicates = remove_duplicates(documents)
-            funnel.remove("duplicate", [(d.document, f"repeats {d.of}") for d in duplicates])
-        progress.advance(1, f"{len(documents):,} documents different")
-        sides = _held_out(documents, config, funnel)
-        progress.advance(1, f"{len(sides.validation):,} documents held out, by {sides.by}")
-        tokenizer = _vocabulary(config, sides)
-        progress.advance(1, f"vocabulary of {tokenizer.vocabulary_size:,}")
-        with staged_folder(config.output) as folder:
-            _write(folder, config, sides, tokenizer, funnel)
-        progress.advance(1, f"written to {config.output}")
-    return open_prepared(config.output, verify=False)
+    work = WorkFolder(folder_to_fill(config.output))
+    try:
+        return _prepared(config, work, documents, silent=silent)
+    except OSError as error:
+        work.remove()
+        raise StorageError(
+            "the data cannot be written",
+            received=f"{error.filename or work.folder}: {error.strerror or error}",
+            expected="a place with enough space and write permission",
+            fix="free some space or choose another --output",
+        ) from error
+    except UserError:
+        work.remove()
+        raise
 
 
 def summary(prepared: Prepared) -> dict[str, Any]:
@@ -103,37 +166,65 @@ def summary(prepared: Prepared) -> dict[str, Any]:
     return {**{key: prepared.manifest[key] for key in keys}, "manifest": str(prepared.folder / MANIFEST)}
 
 
-class _Funnel:
-    """Counts what comes in, what each rule removes and what is left, and keeps a few examples of each."""
+def write_funnel_page(folder: str | Path) -> None:
+    """Draws `funnel.html` of a prepared folder again, from what it holds now."""
+    prepared = open_prepared(folder, verify=False)
+    write(funnel_page(prepared.manifest, prepared.funnel), prepared.folder / FUNNEL_PAGE)
 
-    def __init__(self, documents: Sequence[Document]):
-        self.documents_in = len(documents)
-        self.bytes_in = sum(document.num_bytes for document in documents)
-        self.removed: dict[str, int] = {}
-        self.steps: list[dict[str, Any]] = []
 
-    def skip(self, skipped: Skipped) -> None:
-        """Files that never became documents."""
-        examples = [{"id": path, "reason": reason} for path, reason in skipped.files[:_EXAMPLES]]
-        self._step("file passed over", len(skipped.files), 0, examples)
+def _prepared(
+    config: PrepareConfig, work: WorkFolder, documents: Sequence[Document] | None, *, silent: bool
+) -> Prepared:
+    given, parts, funnel = _listed(config, work, documents)
+    wanted = {key: value for key, value in configuration.to_dict(config).items() if key not in ("output", "work")}
+    settings = Settings(
+        reading=config.reading,
+        text=config.text,
+        duplicates=config.duplicates,
+        join_groups=config.join_groups,
+        held_out_tail=config.validation_fraction,
+    )
+    reading = work.begin(configuration.to_dict(settings), wanted, parts, given, strict=not config.skip_unreadable)
+    if not reading:
+        raise _nothing(config, funnel)
+    small = sum(part.num_bytes for part in parts) < UNIT_BYTES and all(
+        formats.suffix(part.name) in _PLAIN for part in parts
+    )
+    pool = make_pool(
+        config.work.engine,
+        min(config.work.processes or min(os.cpu_count() or 1, 16), len(reading)),
+        memory_gib=config.work.memory_gib,
+        seconds_a_file=config.work.seconds_a_file,
+        harmless=small and config.work.processes is None,
+    )
+    with bar("preparing", 2 * len(reading) + 3, unit="units", silent=silent) as progress, pool:
+        progress.start_from(len(reading) - len(undone(reading, "read.json")))
+        _carry_out(pool, undone(reading, "read.json"), progress, "read and cleaned")
+        corpus, sources = _gathered(config, work, len(reading), funnel)
+        if not len(corpus):
+            raise _nothing(config, funnel)
+        by = _decided(config, corpus, funnel, pool, work)
+        progress.advance(1, f"{len(corpus):,} documents, split by {by}")
+        tokenizer = _vocabulary(config, corpus, by, work)
+        progress.advance(1, f"vocabulary of {tokenizer.vocabulary_size:,}")
+        encoding = [{"task": "encode", "work": str(work.folder), "unit": unit.number} for unit in corpus.units]
+        _carry_out(pool, undone(encoding, "encoded.json"), progress, "encoded")
+        with staged_folder(config.output) as folder:
+            _write(folder, config, corpus, tokenizer, funnel, sources, by)
+        progress.advance(1, f"written to {config.output}")
+    work.remove()
+    return open_prepared(config.output, verify=False)
 
-    def remove(self, rule: str, documents: Sequence[tuple[Document, str]]) -> None:
-        """Documents removed by ``rule``, each with its reason."""
-        examples = [
-            {"id": document.id, "reason": reason, "text": document.text[:_EXAMPLE_CHARACTERS]}
-            for document, reason in documents[:_EXAMPLES]
-        ]
-        self._step(rule, len(documents), sum(document.num_bytes for document, _ in documents), examples)
 
-    def change(self, rule: str, pairs: Sequence[tuple[Document, Document]]) -> None:
-        """Documents altered but kept: (before, after)."""
-        shorter = sum(before.num_bytes - after.num_bytes for before, after in pairs)
-        examples = [{"id": after.id, "text": after.text[:_EXAMPLE_CHARACTERS]} for _, after in pairs[:_EXAMPLES]]
-        self.steps.append({"rule": rule, "documents_changed": len(pairs), "bytes": shorter, "examples": examples})
+def _carry_out(pool: Pool, requests: Sequence[dict[str, Any]], progress: Bar, note: str) -> list[dict[str, Any]]:
+    answers = []
+    for answer in pool.map(requests):
+        answers.append(answer)
+        progress.advance(1, note)
+    return answers
 
-    def _step(self, rule: str, count: int, size: int, examples: list[dict[str, str]]) -> None:
-        self.removed[rule] = count
-        self.steps.append({"rule": rule, "documents_removed": count, "bytes": size, "examples": examples})
+
+# Before the work -------------------------------------------------------------------------------------------------
 
 
 def _check(config: PrepareConfig) -> None:
@@ -147,32 +238,45 @@ def _check(config: PrepareConfig) -> None:
         )
     if not config.sources:
         raise ConfigError("there is nothing to prepare", expected="at least one source", fix="name a file or a folder")
-    if config.kind == "byte_bpe" and config.vocabulary_size is None and config.tokenizer is None:
+    if config.kind not in ("character", "word") and config.vocabulary_size is None and config.tokenizer is None:
         raise ConfigError(
-            "byte-level BPE needs the size of its vocabulary", received="vocabulary_size None", fix="set it to 4096"
+            f"a {config.kind} vocabulary needs a size", received="vocabulary_size None", fix="set it to 4096"
         )
     foreign = foreign_files(folder_to_fill(config.output))
     if foreign:
+        more = " ..." if len(foreign) > _SHOWN_FILES else ""
         raise StorageError(
             "the output folder holds something else than prepared data, and preparing would delete it",
-            received=f"{config.output}: {', '.join(foreign[:_EXAMPLES])}{' ...' if len(foreign) > _EXAMPLES else ''}",
+            received=f"{config.output}: {', '.join(foreign[:_SHOWN_FILES])}{more}",
             expected="a new or empty folder, or one that was prepared before and nothing was added to",
             fix="choose another --output",
         )
 
 
-def _read(config: PrepareConfig) -> tuple[list[Document], Skipped]:
-    documents: list[Document] = []
-    skipped = Skipped()
+def _listed(
+    config: PrepareConfig, work: WorkFolder, documents: Sequence[Document] | None
+) -> tuple[Iterable[Document], list[Part], Funnel]:
+    """Documents that are at hand, the parts to read, and a funnel that holds what was passed over already."""
+    funnel = Funnel()
+    funnel.step("file passed over")
+    if documents is not None:
+        return documents, [], funnel
+    given: list[Document] = []
+    parts: list[Part] = []
     for source in config.sources:
         name, _, packages = source.partition(":")
         if name == ORIGIN and not Path(source).exists():
-            documents.extend(embedded_documents(embedded_entries(_packages(packages))))
+            given.extend(embedded_documents(embedded_entries(_packages(packages))))
             continue
-        found, passed_over = read_documents([source], encoding=config.encoding, skip_unreadable=config.skip_unreadable)
-        documents.extend(found)
-        skipped.files.extend(passed_over.files)
-    return documents, skipped
+        path = str(spool_stdin(cast(BufferedIOBase, sys.stdin.buffer), work.given)) if source == _STDIN else source
+        for found in list_parts(path, config.reading, origin=source):
+            if isinstance(found, PassedOver):
+                if not config.skip_unreadable and found.reason not in HARMLESS:
+                    raise found.error(f"{source}/{found.name}")
+                funnel.pass_over(found.name, found.reason, source)
+            else:
+                parts.append(found)
+    return given, parts, funnel
 
 
 def _packages(names: str) -> tuple[str, ...]:
@@ -188,76 +292,214 @@ def _packages(names: str) -> tuple[str, ...]:
     return chosen
 
 
-def _cleaned(documents: Sequence[Document], funnel: _Funnel) -> list[Document]:
-    pairs = [(document, replace(document, text=clean(document.text))) for document in documents]
-    funnel.change("cleaned", [(before, after) for before, after in pairs if before.text != after.text])
-    funnel.remove("nothing left after cleaning", [(before, "") for before, after in pairs if not after.text])
-    return [after for _, after in pairs if after.text]
+def _nothing(config: PrepareConfig, funnel: Funnel) -> DataError:
+    passed = ", ".join(f"{rule}: {count:,}" for rule, count in funnel.removed.items() if count)
+    return DataError(
+        "nothing is left of the sources",
+        received=f"{', '.join(config.sources)}; {funnel.documents_in:,} documents read, removed by rule: {passed}",
+        fix="look at what the rules remove, or point at text",
+    )
 
 
-def _held_out(documents: Sequence[Document], config: PrepareConfig, funnel: _Funnel) -> Split:
-    sides = split(documents, config.validation_fraction, by=config.split)
+# Over the whole corpus -------------------------------------------------------------------------------------------
+
+
+def _gathered(
+    config: PrepareConfig, work: WorkFolder, units: int, funnel: Funnel
+) -> tuple[Corpus, dict[str, dict[str, Any]]]:
+    """The corpus as it was read, and its sources; the funnels of the units go into ``funnel``."""
+    corpus = Corpus(work.folder, units)
+    sources: dict[str, dict[str, Any]] = {}
+    for unit in corpus.units:
+        report = spool.read_json(unit.file("read.json"))
+        funnel.add(Funnel.from_json(report["funnel"]))
+        for name, row in report["sources"].items():
+            whole = sources.setdefault(name, {"documents": 0, "bytes": 0, "licences": Counter(), "sha256": []})
+            whole["documents"] += row["documents"]
+            whole["bytes"] += row["bytes"]
+            whole["licences"].update(row["licences"])
+            whole["sha256"].append(row["sha256"])
+    if config.licences:
+        found = sum((row["licences"] for row in sources.values()), Counter())
+        check_licences(found, config.licences)
+    return corpus, sources
+
+
+def _decided(config: PrepareConfig, corpus: Corpus, funnel: Funnel, pool: Pool, work: WorkFolder) -> str:
+    """Marks copies and what is held out; returns by what it was split."""
+    duplicates = config.duplicates
+    corpus.remove_duplicates(duplicates, funnel)
+    if duplicates.repeated_paragraphs:
+        corpus.mark_paragraphs(duplicates.paragraphs)
+        corpus.save_fates()
+        requests = [{"task": "cut", "work": str(work.folder), "unit": unit.number} for unit in corpus.units]
+        for answer in pool.map(requests):
+            funnel.add(Funnel.from_json(answer["funnel"]))
+    if duplicates.passage_characters is not None:
+        corpus.cut_passages(duplicates.passage_characters, funnel)
+    by = corpus.hold_out(config.validation_fraction, config.split)
     # The tail of a document goes on where its head stops: what it repeats of itself is no leak but its style.
-    if sides.by == "tail":
-        return sides
-    cleaned, leaks = remove_leaks(sides, threshold=config.leak_threshold)
-    funnel.remove("near-duplicate of training", [(d, f"{share:.0%} of its words") for d, share in leaks])
-    if not cleaned.validation:
-        raise DataError(
-            "nothing is left to validate on: every held-out document nearly repeats one that is trained on",
-            received=f"{len(leaks)} documents removed",
-            fix="hold out more with validation_fraction, or raise leak_threshold",
-        )
-    return cleaned
+    if by != "tail":
+        corpus.remove_leaks(config.leak_threshold, funnel)
+    corpus.save_fates()
+    return by
 
 
-def _vocabulary(config: PrepareConfig, sides: Split) -> tokenizers.Tokenizer:
+def _vocabulary(config: PrepareConfig, corpus: Corpus, by: str, work: WorkFolder) -> tokenizers.Tokenizer:
+    """The vocabulary to encode with; that of an earlier process, where it got so far."""
+    folder = work.folder / "tokenizer"
+    if folder.exists():
+        return tokenizers.load(folder)
     if config.tokenizer is not None:
-        return tokenizers.load(config.tokenizer)
-    texts = (document.text for document in sides.train)
-    return tokenizers.train(texts, kind=config.kind, vocabulary_size=config.vocabulary_size)
+        tokenizer = tokenizers.load(config.tokenizer)
+    else:
+        texts = corpus.texts(config.validation_fraction)
+        tokenizer = tokenizers.train(texts, kind=config.kind, vocabulary_size=config.vocabulary_size)
+    with staged_folder(folder) as staging:
+        tokenizer.save(staging)
+    return tokenizer
 
 
-def _write(folder: Path, config: PrepareConfig, sides: Split, tokenizer: tokenizers.Tokenizer, funnel: _Funnel) -> None:
+# The output ------------------------------------------------------------------------------------------------------
+
+
+def _write(
+    folder: Path,
+    config: PrepareConfig,
+    corpus: Corpus,
+    tokenizer: tokenizers.Tokenizer,
+    funnel: Funnel,
+    sources: Mapping[str, dict[str, Any]],
+    by: str,
+) -> None:
     tokenizer.save(folder)
-    headers = {
-        side: _encode(folder / side, join_groups(documents) if config.join_groups else documents, tokenizer)
-        for side, documents in (("train", sides.train), ("validation", sides.validation))
+    mixture = _mixed(config, corpus)
+    counts = _write_shards(folder, config, corpus, tokenizer, mixture)
+    stores = [TokenStore.open(folder / side, verify=False) for side in ("train", "validation")]
+    sides = {
+        side: {"documents": store.num_documents, "tokens": store.num_tokens, "text_bytes": store.num_bytes}
+        for side, store in zip(("train", "validation"), stores, strict=True)
     }
-    stores = [TokenStore.open(folder / side, verify=False) for side in headers]
-    everything = [*sides.train, *sides.validation]
-    settings = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
     manifest = {
         "format": FORMAT,
         "fingerprint": fingerprint(tokenizer, *stores),
         "documents_in": funnel.documents_in,
-        "documents_out": len(everything),
+        "documents_out": int(counts["documents"]),
         "bytes_in": funnel.bytes_in,
-        "bytes_out": sum(header["text_bytes"] for header in headers.values()),
+        "bytes_out": sum(side["text_bytes"] for side in sides.values()),
         "removed": funnel.removed,
-        "tokens": sum(header["tokens"] for header in headers.values()),
-        "split": sides.by,
-        "sides": {s: {key: h[key] for key in ("documents", "tokens", "text_bytes")} for s, h in headers.items()},
+        "tokens": sum(side["tokens"] for side in sides.values()),
+        "split": by,
+        "sides": sides,
         "vocabulary_size": tokenizer.vocabulary_size,
-        "licences": dict(sorted(Counter(document.licence or "unknown" for document in everything).items())),
-        "kinds": dict(sorted(Counter(document.kind for document in everything).items())),
-        "settings": {key: value for key, value in settings.items() if key != "output"},
+        "tokenizer": _vocabulary_facts(tokenizer, config),
+        "licences": dict(sorted(counts["licences"].items())),
+        "sources": [_source_facts(name, row) for name, row in sources.items()],
+        "mixture": None if mixture is None else {name: asdict(part) for name, part in mixture.parts.items()},
+        "settings": _settings_facts(config),
     }
-    (folder / FUNNEL).write_text(_json(funnel.steps), encoding="utf-8")
+    if funnel.passed_over:
+        names = ("name", "reason", "source")
+        lines = [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in funnel.passed_over]
+        (folder / PASSED_OVER).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = funnel.rows()
+    (folder / FUNNEL).write_text(_json(rows), encoding="utf-8")
     (folder / MANIFEST).write_text(_json(manifest), encoding="utf-8")
+    write(funnel_page(manifest, rows), folder / FUNNEL_PAGE)
 
 
-def _encode(folder: Path, documents: Sequence[Document], tokenizer: tokenizers.Tokenizer) -> dict[str, Any]:
-    """Shards of ``documents``, each between BOS and EOS where the vocabulary has them."""
-    folder.mkdir()
-    writer = ShardWriter(folder, vocabulary_size=tokenizer.vocabulary_size)
-    before = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    after = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
-    for start in range(0, len(documents), _ENCODED_AT_ONCE):
-        some = documents[start : start + _ENCODED_AT_ONCE]
-        for document, ids in zip(some, tokenizer.encode_batch([d.text for d in some]), strict=True):
-            writer.add([*before, *ids, *after], document.num_bytes)
-    return writer.finish()
+def _mixed(config: PrepareConfig, corpus: Corpus) -> mixtures.Plan | None:
+    """How often each source is read, by the tokens that it has to train on."""
+    if not config.mix:
+        return None
+    sizes: Counter[str] = Counter()
+    for row, ids in _encoded(corpus):
+        if row["side"] == "train":
+            sizes[row["source"]] += len(ids)
+    return mixtures.plan(sizes, config.mixture)
+
+
+def _write_shards(
+    folder: Path,
+    config: PrepareConfig,
+    corpus: Corpus,
+    tokenizer: tokenizers.Tokenizer,
+    mixture: mixtures.Plan | None,
+) -> dict[str, Any]:
+    """Puts the ids of all units together, and tells in documents.jsonl where each document comes from."""
+    writers = {}
+    for side in ("train", "validation"):
+        (folder / side).mkdir()
+        writers[side] = ShardWriter(folder / side, vocabulary_size=tokenizer.vocabulary_size)
+    places: Counter[str] = Counter()
+    licences: Counter[str] = Counter()
+    with (folder / DOCUMENTS).open("w", encoding="utf-8", newline="\n") as lines:
+        for row, ids in _encoded(corpus):
+            side, passes = row["side"], _passes(row, config, mixture)
+            for _ in range(passes):
+                writers[side].add(ids, row["bytes"])
+                told = {key: row[key] for key in ("side", "ids", "source", "licence", "sha256")}
+                lines.write(json.dumps({**told, "index": places[side]}, ensure_ascii=False) + "\n")
+                places[side] += 1
+            licences[row["licence"] or UNKNOWN] += len(row["ids"]) if passes else 0
+    for writer in writers.values():
+        writer.finish()
+    return {"documents": licences.total(), "licences": +licences}
+
+
+def _encoded(corpus: Corpus) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Each document that was encoded, and its ids."""
+    for unit in corpus.units:
+        ids, end = spool.read_array(unit.file("ids")), 0
+        for row in spool.read_json(unit.file("encoded.json")):
+            begin, end = end, end + row["tokens"]
+            yield row, ids[begin:end]
+
+
+def _passes(row: Mapping[str, Any], config: PrepareConfig, mixture: mixtures.Plan | None) -> int:
+    """How often a document is in the corpus. What is held out is measured once."""
+    if mixture is None or row["side"] != "train":
+        return 1
+    return mixtures.repeats(row["ids"][0], mixture.parts[row["source"]].passes, seed=config.mixture.seed)
+
+
+def _vocabulary_facts(tokenizer: tokenizers.Tokenizer, config: PrepareConfig) -> dict[str, Any]:
+    content = tokenizer.files()["tokenizer.json"].encode("utf-8", "surrogatepass")
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "kind": config.kind if config.tokenizer is None else "given",
+        "vocabulary_size": tokenizer.vocabulary_size,
+    }
+
+
+def _source_facts(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """One source for the manifest; its licence where all of it has one."""
+    digest = hashlib.sha256("\n".join(row["sha256"]).encode()).hexdigest()
+    licences = dict(sorted(row["licences"].items()))
+    only = next(iter(licences)) if len(licences) == 1 else None
+    return {
+        "source": name,
+        "licence": None if only == UNKNOWN else only,
+        "licences": licences,
+        "sha256": digest,
+        "documents": row["documents"],
+        "bytes": row["bytes"],
+        "retrieved": _date_of(name),
+    }
+
+
+def _date_of(source: str) -> str | None:
+    """The day on which the source was last changed: reading it again on another day is no other data."""
+    try:
+        changed = Path(source).stat().st_mtime
+    except OSError:
+        return None
+    return datetime.fromtimestamp(changed, UTC).date().isoformat()
+
+
+def _settings_facts(config: PrepareConfig) -> dict[str, Any]:
+    """The settings that the data depends on, so not where it was written and by how many."""
+    return {key: value for key, value in configuration.to_dict(config).items() if key not in ("output", "work")}
 
 
 def _json(value: Any) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from trivium.data.batches import CausalBatch
 from trivium.data.evaluation import evaluation_batches
 from trivium.data.prepared import MANIFEST, Prepared, open_prepared
+from trivium.data.provenance import data_facts
 from trivium.data.sampler import BatchSource, PackedSource, StreamSource, WindowSource
 from trivium.errors import ConfigError, Unsupported
 from trivium.models import Architecture, architecture
@@ -239,7 +240,7 @@ def pretraining_job(config: PretrainConfig, prepared: Prepared, model: nn.Module
         carry=reading == "stream",
         metadata={
             "objective": "causal",
-            "data_fingerprint": prepared.fingerprint,
+            **data_facts(prepared),
             "architecture": config.model.architecture,
         },
     )

@@ -6,7 +6,7 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -131,6 +131,8 @@ class Job:
     """Go on from the state at the end of the batch before (truncated back-propagation)."""
     metadata: dict[str, Any]
     """What the saved model tells of itself."""
+    generation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What its `generation_config.json` says beside the tokenizer's ids."""
 
 
 def require_at_least(least: int, **settings: int | None) -> None:
@@ -192,7 +194,7 @@ def train(recipe: TrainingRecipe, job: Job, *, title: str, default_steps: int = 
     device = next(job.model.parameters()).device
     seeds.seed_everything(recipe.seed + processes.place().rank)
     learner = _learner(recipe, job, job.model, steps)
-    publish = functools.partial(write_model, tokenizer=job.tokenizer, metadata=job.metadata)
+    publish = functools.partial(write_model, tokenizer=job.tokenizer, generation=job.generation, metadata=job.metadata)
     source = job.source()
     # Last, since what is refused above must leave no run behind that stands in the way of the corrected one.
     run = Run.start(run_folder(recipe), resolved(recipe, steps), resume=recipe.resume)

@@ -11,8 +11,6 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from plotly.offline import get_plotlyjs
-
 from trivium.checkpoints.folder import replace_file
 from trivium.errors import StorageError
 
@@ -63,7 +61,10 @@ def render(page: Page) -> str:
             f"<title>{title}</title><style>{_asset('style.css')}</style></head><body>",
             f"<header><h1>{title}</h1>{page.head}<nav>{links}</nav></header>",
             f"<main>{sections}</main><footer>{page.foot}</footer>",
-            f"<script>{_plotly()}</script><script>{_asset('charts.js')}</script>",
+            # The library that draws is fifty times the rest: a page without drawings goes without it.
+            f"<script>{_plotly()}</script><script>{_asset('charts.js')}</script>"
+            if 'class="chart"' in sections
+            else "",
             "</body></html>",
         )
     )
@@ -79,6 +80,11 @@ def write(page: Page, path: str | pathlib.Path) -> None:
         raise StorageError("the report cannot be written", received=f"{path} ({error.strerror})") from error
 
 
+def _scripts() -> str:
+    """What draws. The library is fifty times the rest of a page: one without drawings goes without it."""
+    return f"<script>{_plotly()}</script><script>{_asset('charts.js')}</script>"
+
+
 @functools.cache
 def _asset(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
@@ -86,6 +92,8 @@ def _asset(name: str) -> str:
 
 @functools.cache
 def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # imported only where it is needed: it takes half a second
+
     script = get_plotlyjs()
     assert "</script" not in script.lower(), "the library would end its own element"
     return script

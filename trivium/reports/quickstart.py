@@ -66,6 +66,8 @@ class TuningFacts:
 
     pairs: int
     held_out: int
+    tries: int
+    """Answers written to each name, of which the most typical counts."""
     scores: Mapping[str, float]
     """ROUGE-L in per cent of `ASKED_ALIKE`, `BEFORE`, `COPIED` and `AFTER`."""
     bits: tuple[float, float]
@@ -253,8 +255,8 @@ def _tuning(tuning: TuningFacts) -> Section:
     body = parts.paragraph(
         f"The network was then trained on {tuning.pairs:,} pairs: a name with its signature, and the first sentence of "
         f"its documentation. Here it writes that sentence for {tuning.held_out:,} names of modules it has never seen; "
-        "of twelve tries the one counts that is most like the others. ROUGE-L compares words and their order with the "
-        "true sentence."
+        f"of {tuning.tries} tries the one counts that is most like the others. ROUGE-L compares words and their order "
+        "with the true sentence."
     )
     body += parts.paragraph(
         "Before tuning it did not know what to do when asked; given a heading as in its own text it could go on. "

@@ -5,15 +5,18 @@ process of its own with limits on time, memory and output (`trivium.templates.wo
 one costs an error and nothing else.
 
 What users write never becomes a control token. Special tokens spelt out inside a message are hidden while the template
-runs and encoded as the plain characters they are (`ChatTemplate.encode`).
+runs and encoded as the plain characters they are (`trivium.templates.hiding`).
+
+A conversation begins with one BOS where the template writes it or the tokenizer's file asks for it, never with two.
+Training and use go through the same functions, so they see the same ids.
 """
 
 import re
-import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from trivium.errors import DataError
+from trivium.templates.conversation import Conversation
 from trivium.templates.process import TemplateProcess
 
 Message = Mapping[str, Any]
@@ -30,6 +33,9 @@ DEFAULT_CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 """One BOS, then each turn: the token of its role, its content, EOS. It fits `trivium.tokenizers.SpecialTokens`."""
+
+_MARKED = re.compile(r"\{%[-+]?\s*generation\b")
+_DEFAULT_NEEDS = {"<|system|>", "<|user|>", "<|assistant|>"}
 
 
 @runtime_checkable
@@ -51,6 +57,16 @@ class Vocabulary(Protocol):
         """The id that ends a turn."""
         ...
 
+    @property
+    def prefix_ids(self) -> list[int]:
+        """The ids that the tokenizer's file puts before a text."""
+        ...
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja source that comes with the tokenizer."""
+        ...
+
     def token(self, id: int) -> str:
         """The piece of an id."""
         ...
@@ -69,6 +85,15 @@ class ChatTemplate:
         self._timeout_s = timeout_s
         self._output_characters = output_characters
 
+    @staticmethod
+    def of(tokenizer: Vocabulary) -> "ChatTemplate | None":
+        """The tokenizer's template, or our own where its vocabulary has the tokens for it, or None."""
+        source = tokenizer.chat_template
+        ends = tokenizer.bos_id is not None and tokenizer.eos_id is not None
+        if source is None and ends and set(tokenizer.special_tokens) >= _DEFAULT_NEEDS:
+            source = DEFAULT_CHAT_TEMPLATE
+        return None if source is None else ChatTemplate(source)
+
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False, **variables: Any) -> str:
         """The text of a conversation.
 
@@ -80,84 +105,52 @@ class ChatTemplate:
         Raises:
             DataError: the template refuses the messages, is wrong, or goes beyond its limits.
         """
-        given = {"messages": list(messages), "add_generation_prompt": add_generation_prompt, **variables}
+        # `transformers` defines the first two for every template, and some only ask whether they are none.
+        given = {"tools": None, "documents": None, "messages": list(messages), **variables}
         return TemplateProcess.shared().render(
-            self.source, given, timeout_s=self._timeout_s, output_characters=self._output_characters
+            self.source,
+            {**given, "add_generation_prompt": add_generation_prompt},
+            timeout_s=self._timeout_s,
+            output_characters=self._output_characters,
         )
 
     def encode(
         self, messages: Sequence[Message], tokenizer: Vocabulary, *, add_generation_prompt: bool = False
     ) -> list[int]:
-        """The ids of a conversation. Control tokens come from the template only, whatever the messages say."""
-        special = tokenizer.special_tokens
-        hiding = _Hiding(special)
-        names = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eos_id}
-        tokens = {name: tokenizer.token(i) if i is not None else "" for name, i in names.items()}
-        hidden = [hiding.hide(message) for message in messages]
-        text = self.render(hidden, add_generation_prompt=add_generation_prompt, **tokens)
-        if not hiding.used:
-            return tokenizer.encode(text, special=True)
-        ids: list[int] = []
-        for part in re.split(f"({_any_of(special)})", text):
-            ids.extend([special[part]] if part in special else tokenizer.encode(hiding.reveal(part)))
-        return ids
+        """The ids of a conversation. Control tokens come from the template only, whatever the messages say.
 
-    def encode_example(self, messages: Sequence[Message], tokenizer: Vocabulary) -> tuple[list[int], list[int]]:
-        """A training example from a conversation that ends with the assistant: (prompt ids, completion ids).
+        A system message goes before the first user's text where the template refuses it or leaves it out.
 
-        The completion ends with what the template writes after an answer, usually EOS.
+        Raises:
+            DataError: as `render`, or for a role that nobody has in a conversation.
+        """
+        return Conversation(self, messages, tokenizer).ids(add_generation_prompt=add_generation_prompt)
+
+    def encode_example(
+        self, messages: Sequence[Message], tokenizer: Vocabulary, *, answers: Literal["last", "all"] = "last"
+    ) -> tuple[list[int], list[bool]]:
+        """A training example from a conversation that ends with the assistant: its ids, and which are trained on.
+
+        Trained on are the assistant's words and the token that ends its turn, of the last answer or of all of them;
+        EOS is added where the template ends an answer with no token. A template that marks its assistant's text with
+        ``{% generation %}`` decides itself. Every answer is checked to stand where the generation prompt leaves off,
+        so what is trained on is what the model is asked for when it is used.
 
         Raises:
             DataError: the conversation does not end with the assistant, or the template does not begin an answer as
                 its generation prompt says, so that training and use would see different ids.
         """
-        if not messages or messages[-1].get("role") != "assistant":
-            last = messages[-1].get("role") if messages else "nobody"
+        roles = [message.get("role") for message in messages]
+        if roles[-1:] != ["assistant"]:
             raise DataError(
                 "a training example must end with the assistant's answer",
-                received=f"{len(messages)} messages, the last from {last}",
+                received=f"{len(messages)} messages, the last from {roles[-1] if roles else 'nobody'}",
                 fix="remove the messages after the last answer",
             )
-        prompt = self.encode(messages[:-1], tokenizer, add_generation_prompt=True)
-        whole = self.encode(messages, tokenizer)
-        if whole[: len(prompt)] != prompt:
+        if roles[0] == "assistant":
             raise DataError(
-                "the chat template writes answers differently from how it asks for them",
-                received="a conversation whose ids do not begin with those of its prompt",
-                fix="use a template whose generation prompt is the beginning of an assistant's turn",
+                "a conversation cannot begin with the assistant's answer",
+                received=f"{len(messages)} messages, the first from assistant",
+                fix="begin with what the user says, or with a system message and a user's",
             )
-        return prompt, whole[len(prompt) :]
-
-
-class _Hiding:
-    """Replaces special tokens in what users wrote by marks that nobody can foresee, and puts them back."""
-
-    def __init__(self, special: Mapping[str, int]):
-        self.used = False
-        self._tokens = sorted(special)
-        self._pattern = re.compile(_any_of(special)) if special else None
-        self._key = secrets.token_hex(8)
-        self._mark = re.compile(f"\ue000{self._key}:(\\d+)\ue001")
-
-    def hide(self, value: Any) -> Any:
-        """``value`` with every special token inside its texts replaced; roles are hidden too."""
-        if isinstance(value, str):
-            return self._pattern.sub(self._replacement, value) if self._pattern else value
-        if isinstance(value, Mapping):
-            return {self.hide(key): self.hide(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.hide(inner) for inner in value]
-        return value
-
-    def reveal(self, text: str) -> str:
-        """The text that `hide` was given."""
-        return self._mark.sub(lambda match: self._tokens[int(match.group(1))], text)
-
-    def _replacement(self, match: re.Match[str]) -> str:
-        self.used = True
-        return f"\ue000{self._key}:{self._tokens.index(match.group())}\ue001"
-
-
-def _any_of(special: Mapping[str, int]) -> str:
-    """A pattern for any special token, the longest first."""
-    return "|".join(re.escape(token) for token in sorted(special, key=len, reverse=True))
+        return Conversation(self, messages, tokenizer).example(answers, marked=bool(_MARKED.search(self.source)))

@@ -5,11 +5,15 @@ It is started by its path and imports nothing of Trivium: the less there is in t
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NoReturn
 
-from jinja2 import Environment, TemplateError
-from jinja2.ext import loopcontrols
+from jinja2 import Environment, Template, TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _MEMORY_BYTES = 1 << 30
@@ -27,9 +31,26 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+class _Generation(Extension):
+    """`{% generation %} ... {% endgeneration %}`: what the assistant wrote, between marks that the request names."""
+
+    tags = {"generation"}  # noqa: RUF012 (as Jinja declares it)
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        call = self.call_method("_between_marks", [nodes.ContextReference()])
+        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def _between_marks(self, context: Context, caller: Callable[[], str]) -> str:
+        before, after = context.get("generation_marks") or ("", "")
+        return before + caller() + after
+
+
 def _environment() -> Environment:
     """The names and options that `transformers` gives a chat template."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    extensions = [loopcontrols, _Generation]
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     environment.filters["tojson"] = _to_json
@@ -45,12 +66,18 @@ def _to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
+@lru_cache(maxsize=16)
+def _compiled(environment: Environment, source: str) -> Template:
+    """Compiling costs ten times what rendering a short conversation does, and a run renders with one template."""
+    return environment.from_string(source)
+
+
 def _render(environment: Environment, request: dict[str, Any]) -> dict[str, str]:
     limit = request["output_characters"]
     pieces: list[str] = []
     written = 0
     try:
-        for piece in environment.from_string(request["source"]).generate(**request["variables"]):
+        for piece in _compiled(environment, request["source"]).generate(**request["variables"]):
             written += len(piece)
             if written > limit:
                 return {"error": f"it writes more than {limit:,} characters"}

@@ -6,6 +6,8 @@ tokenizer = tokenizers.train(["some text", "more text"], kind="byte_bpe", vocabu
 assert tokenizer.decode(tokenizer.encode("héllo")) == "héllo"
 tokenizer.save("folder")
 tokenizer = tokenizers.load("folder")
+
+`trivium.tokenizers.pieces` shows a text as its tokens, `trivium.tokenizers.fertility` what each language costs.
 """
 
 from trivium.tokenizers.load import load

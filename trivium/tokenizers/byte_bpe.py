@@ -8,7 +8,6 @@ times faster and with the same ids.
 
 import re
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 import tiktoken
@@ -16,6 +15,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from trivium.errors import TokenizerError
 from trivium.tokenizers.special import SpecialTokens
+from trivium.tokenizers.spelling import byte_of_character, piece_bytes
+from trivium.tokenizers.user_text import pair_of
 
 # How text is cut before merging: contractions, words with the character before them, numbers by up to three digits,
 # punctuation with its line ends, white space. The pattern of cl100k and of Llama 3 (both published under MIT).
@@ -32,24 +33,7 @@ _LONGEST_SAFE_RUN = 100_000
 _LONG_RUN = re.compile(rf"(?<!\s)\s{{{_LONGEST_SAFE_RUN}}}")
 
 
-@cache
-def byte_of_character() -> dict[str, int]:
-    """The printable character that stands for each byte in a byte-level vocabulary file (GPT-2's table).
-
-    Bytes that are printable in Latin-1 stand for themselves; the others take the code points from U+0100 on.
-    """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-def piece_bytes(piece: str) -> bytes:
-    """The bytes that a piece of a byte-level vocabulary file stands for."""
-    table = byte_of_character()
-    return bytes(table[character] for character in piece)
-
-
-def train_byte_bpe(texts: Iterable[str], *, vocabulary_size: int, special: SpecialTokens) -> Tokenizer:
+def train_byte_bpe(texts: Iterable[str], *, vocabulary_size: int | None, special: SpecialTokens) -> Tokenizer:
     """Learn merges from ``texts`` until the vocabulary holds ``vocabulary_size`` tokens, special ones included.
 
     Pairs seen once are not merged, so little text gives a smaller vocabulary than asked.
@@ -58,6 +42,12 @@ def train_byte_bpe(texts: Iterable[str], *, vocabulary_size: int, special: Speci
         TokenizerError: ``vocabulary_size`` does not hold the 256 bytes and the special tokens.
     """
     smallest = 256 + len(special)
+    if vocabulary_size is None:
+        raise TokenizerError(
+            "byte-level BPE needs the size of its vocabulary",
+            expected="vocabulary_size=, such as 4096 for a few megabytes of text",
+            fix="give vocabulary_size",
+        )
     if vocabulary_size < smallest:
         raise TokenizerError(
             "the vocabulary is too small for byte-level BPE",
@@ -116,9 +106,11 @@ def fast_encoder(tokenizer: Tokenizer, description: dict[str, Any]) -> tiktoken.
     if any(character not in vocabulary for character in characters):
         return None
     ranks = {bytes([byte]): vocabulary[character] for character, byte in characters.items()}
-    bpe = tokenizer.model
+    if model.get("ignore_merges") and not _all_merged(description):
+        return None
+    bpe = _merging_only(tokenizer)
     highest = -1
-    for left, right in (_pair(merge) for merge in model["merges"]):
+    for left, right in (pair_of(merge) for merge in model["merges"]):
         piece = left + right
         identifier = vocabulary[piece]
         if [token.id for token in bpe.tokenize(piece)] != [identifier]:
@@ -135,10 +127,21 @@ def fast_encoder(tokenizer: Tokenizer, description: dict[str, Any]) -> tiktoken.
     return tiktoken.Encoding("trivium", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
 
 
-def _pair(merge: str | list[str]) -> tuple[str, str]:
-    """A merge as the file spells it: "a b" until 2024, ["a", "b"] since."""
-    left, right = merge.split(" ") if isinstance(merge, str) else merge
-    return left, right
+def _merging_only(tokenizer: Tokenizer) -> models.BPE:
+    """The model of ``tokenizer``, without the short cut that takes a whole word for a token before any merging."""
+    if not tokenizer.model.ignore_merges:
+        return tokenizer.model
+    model = Tokenizer.from_str(tokenizer.to_str()).model
+    model.ignore_merges = False
+    return model
+
+
+def _all_merged(description: dict[str, Any]) -> bool:
+    """True when every piece but the bytes and the added tokens is what a merge makes."""
+    model = description["model"]
+    made = {"".join(pair_of(merge)) for merge in model["merges"]}
+    added = {token["content"] for token in description.get("added_tokens", [])}
+    return model["vocab"].keys() <= made | added | byte_of_character().keys()
 
 
 def _alters_pieces(model: dict[str, Any]) -> bool:

@@ -5,22 +5,38 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
-from trivium.errors import StorageError, TokenizerError, Unsupported
+from trivium.errors import StorageError, TokenizerError
+from trivium.tokenizers.bert_files import from_vocabulary_lines
+from trivium.tokenizers.files import damaged, read_bytes, read_config, read_text
+from trivium.tokenizers.gpt2_files import PAIRS, from_vocabulary_and_merges
+from trivium.tokenizers.sentencepiece import FILES as SENTENCEPIECE_FILES
+from trivium.tokenizers.sentencepiece import from_model_file
+from trivium.tokenizers.tiktoken_files import from_ranks, is_ranks
 from trivium.tokenizers.tokenizer import Tokenizer
 
-_GPT2_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
-_LATER = (".tiktoken", ".model")
+_EXPECTED = (
+    "tokenizer.json, vocab.json with merges.txt (GPT-2, CLIP), vocab.txt (BERT), "
+    "spiece.model or tokenizer.model (SentencePiece), or NAME.tiktoken"
+)
 
 
-def load(path: str | Path) -> Tokenizer:
-    """The tokenizer of a folder (`tokenizer.json`, or GPT-2's two files) or of a `tokenizer.json`.
+def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
+    """The tokenizer of a folder, or of one of its files.
+
+    Read are `tokenizer.json`; GPT-2's, RoBERTa's and CLIP's pair of vocabulary and merges; BERT's `vocab.txt`;
+    SentencePiece's model file (T5, Llama); tiktoken's ranks. Where a folder holds several, the first in this order is
+    taken.
+
+    Args:
+        path: the folder or the file.
+        pattern: for a `.tiktoken` file whose name is no published encoding: the regular expression that its text is
+            cut by. Nothing else takes it.
 
     Raises:
         StorageError: there is no such file or folder, or it cannot be read.
         TokenizerError: the file is damaged, or the folder holds no tokenizer.
-        Unsupported: a published format that is not read yet.
+        Unsupported: a SentencePiece model that is neither Unigram nor BPE.
     """
     path = Path(path)
     if not path.exists():
@@ -30,82 +46,62 @@ def load(path: str | Path) -> Tokenizer:
             expected="a folder with tokenizer.json, or that file",
             fix="check the path",
         )
-    if path.is_dir():
-        return _from_folder(path)
-    if path.suffix in _LATER or path.name == "vocab.txt":
-        raise Unsupported(
-            "this tokenizer format is not read yet",
-            received=path.name,
-            expected="tokenizer.json, or a folder with vocab.json and merges.txt",
-            fix="save it with `transformers` first: AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
+    file = _file_of(path) if path.is_dir() else path
+    ranks = file.suffix == ".tiktoken" or (file.suffix == ".model" and is_ranks(read_bytes(file)))
+    if ranks:
+        return Tokenizer(*from_ranks(file, pattern=pattern))
+    if pattern is not None:
+        raise TokenizerError(
+            "only a tiktoken file is loaded with a pattern",
+            received=f"pattern={pattern!r} with {file.name}",
+            fix="leave pattern out",
         )
-    return _from_json(path, path.with_name("tokenizer_config.json"))
+    if file.suffix == ".model":
+        return Tokenizer(*from_model_file(file))
+    if file.name.endswith("vocab.txt"):
+        return Tokenizer(*from_vocabulary_lines(file))
+    for pair in PAIRS:
+        if file.name in pair:
+            vocabulary, merges = (file.with_name(name) for name in pair)
+            return Tokenizer(*from_vocabulary_and_merges(vocabulary, merges))
+    return Tokenizer(*_from_json(file))
 
 
-def _from_folder(folder: Path) -> Tokenizer:
-    if (folder / "tokenizer.json").exists():
-        return _from_json(folder / "tokenizer.json", folder / "tokenizer_config.json")
-    for vocabulary, merges in _GPT2_FILES:
-        if (folder / vocabulary).exists() and (folder / merges).exists():
-            return _from_gpt2(folder / vocabulary, folder / merges)
-    raise TokenizerError(
-        "the folder holds no tokenizer",
-        received=folder,
-        expected="tokenizer.json, or vocab.json with merges.txt",
-        fix="point at the folder that the model was saved in",
-    )
+def _file_of(folder: Path) -> Path:
+    """The file of a folder that says how its tokenizer works."""
+    names = ["tokenizer.json", *(first for first, second in PAIRS if (folder / second).exists()), "vocab.txt"]
+    found = [folder / name for name in (*names, *SENTENCEPIECE_FILES) if (folder / name).exists()]
+    found += sorted(folder.glob("*.tiktoken"))
+    if not found:
+        raise TokenizerError(
+            "the folder holds no tokenizer",
+            received=folder,
+            expected=_EXPECTED,
+            fix="point at the folder that the model was saved in",
+        )
+    return found[0]
 
 
-def _from_json(path: Path, config_path: Path) -> Tokenizer:
-    text = _read(path)
+def _from_json(path: Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
+    text, config = read_text(path), read_config(path.parent)
     try:
-        backend = tokenizers.Tokenizer.from_str(text)
+        backend = tokenizers.Tokenizer.from_str(_with_special(text, config))
     except Exception as error:  # the Rust library raises plain Exception for every malformed file
-        raise _damaged(path, str(error)) from error
-    config: dict[str, Any] = {}
-    if config_path.exists():
-        try:
-            config = json.loads(_read(config_path))
-        except json.JSONDecodeError as error:
-            raise _damaged(config_path, str(error)) from error
-        if not isinstance(config, dict):
-            raise _damaged(config_path, f"a JSON {type(config).__name__}")
-    template = path.with_name("chat_template.jinja")
-    if template.exists():
-        config["chat_template"] = _read(template)
-    return Tokenizer(backend, config)
+        raise damaged(path, str(error)) from error
+    return backend, config
 
 
-def _from_gpt2(vocabulary: Path, merges: Path) -> Tokenizer:
-    """The two files of Radford et al. 2019; the only special token, ``<|endoftext|>``, is bos and eos at once."""
-    try:
-        model = models.BPE.from_file(str(vocabulary), str(merges))
-    except Exception as error:  # as above
-        raise _damaged(vocabulary, str(error)) from error
-    backend = tokenizers.Tokenizer(model)
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    end = "<|endoftext|>"
-    backend.add_special_tokens([AddedToken(end, special=True, normalized=False)])
-    return Tokenizer(backend, {**CONFIG, "bos_token": end, "eos_token": end})
+def _with_special(text: str, config: dict[str, Any]) -> str:
+    """``tokenizer.json`` with the added tokens that ``config`` names (bos, eos ...) special, as in `transformers`."""
+    description = json.loads(text)
+    named = {value["content"] if isinstance(value, dict) else value for key, value in config.items() if _is_role(key)}
+    ordinary = [t for t in description.get("added_tokens") or [] if t["content"] in named and not t["special"]]
+    if not ordinary:
+        return text
+    for token in ordinary:
+        token["special"] = True
+    return json.dumps(description)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise StorageError(
-            "the tokenizer cannot be read", received=f"{path}: {error.strerror}", fix="check the permissions"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise _damaged(path, f"not UTF-8 at byte {error.start}") from error
-
-
-def _damaged(path: Path, reason: str) -> TokenizerError:
-    return TokenizerError(
-        "the tokenizer file is damaged", received=f"{path}: {reason}", fix="copy or download the file again"
-    )
-
-
-CONFIG: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
-"""What `tokenizer_config.json` says for every tokenizer we make: `transformers` must not tidy the decoded text."""
+def _is_role(key: str) -> bool:
+    return key in ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")

@@ -6,23 +6,46 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SpecialTokens:
-    """Which special tokens a new vocabulary gets; they take its first ids, in this order.
+    """Which special tokens a new vocabulary gets; they take its first ids, in this order. None leaves one out.
 
-    There is no token for "unknown": a byte-level vocabulary needs none, and a character vocabulary uses the
-    replacement character U+FFFD, an ordinary token that decodes to itself and so stays visible.
+    A byte-level vocabulary needs no ``unk``, and a character vocabulary uses the replacement character U+FFFD, an
+    ordinary token that decodes to itself and so stays visible; every other kind must have one.
     """
 
-    bos: str = "<|begin|>"
+    bos: str | None = "<|begin|>"
     """Stands before every document. It gives the first real token something to be predicted from."""
-    eos: str = "<|end|>"
+    eos: str | None = "<|end|>"
     """Stands after every document and every turn of a chat; generation stops on it."""
-    pad: str = "<|pad|>"
+    pad: str | None = "<|pad|>"
     """Fills rows for programs that want it. Never equal to ``eos``: a loss that masks by pad id would hide the end."""
+    unk: str | None = None
+    """What text outside the vocabulary becomes."""
+    cls: str | None = None
+    """Stands before a text that is to be classified (BERT)."""
+    sep: str | None = None
+    """Stands after each text of a pair (BERT)."""
+    mask: str | None = None
+    """Stands where a masked model is to fill in."""
     roles: tuple[str, ...] = ("<|system|>", "<|user|>", "<|assistant|>")
     """Opens the turn of each speaker of a chat."""
+    others: tuple[str, ...] = ()
+    """Any further ones, such as the sentinels of T5: ``<extra_id_0>``, ``<extra_id_1>`` ..."""
 
     def __iter__(self) -> Iterator[str]:
-        yield from (self.bos, self.eos, self.pad, *self.roles)
+        yield from self.named().values()
+        yield from (*self.roles, *self.others)
 
     def __len__(self) -> int:
-        return 3 + len(self.roles)
+        return len(self.named()) + len(self.roles) + len(self.others)
+
+    def named(self) -> dict[str, str]:
+        """The tokens that `tokenizer_config.json` names: its key to the token, those left out left out."""
+        names = ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
+        return {f"{name}_token": token for name in names if (token := getattr(self, name)) is not None}
+
+
+WITH_UNKNOWN = SpecialTokens(unk="<unk>")
+"""The default of the kinds that cannot spell every text."""
+
+BERT = SpecialTokens(bos=None, eos=None, pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]", roles=())
+"""The default of WordPiece: the five tokens of Devlin et al. 2018, padding first, so that its id is 0."""

@@ -10,8 +10,10 @@ from typing import Any
 import tokenizers
 
 from trivium.errors import StorageError, TokenizerError
-from trivium.tokenizers.byte_bpe import fast_encoder, is_byte_level, is_safe_for_fast_encoder, piece_bytes
+from trivium.tokenizers.byte_bpe import fast_encoder, is_byte_level, is_safe_for_fast_encoder
 from trivium.tokenizers.character import CharacterTable
+from trivium.tokenizers.spelling import spelling
+from trivium.tokenizers.user_text import readable, without_special
 
 _THREADS = min(8, os.cpu_count() or 1)
 
@@ -26,19 +28,19 @@ class Tokenizer:
         """``backend`` does the work; ``config`` is the content of `tokenizer_config.json`."""
         self._backend = backend
         self._config = config
-        self._backend.encode_special_tokens = True
         description = json.loads(backend.to_str())
         self._pieces: dict[int, str] = {i: piece for piece, i in backend.get_vocab(with_added_tokens=True).items()}
         self._special: dict[str, int] = {
             token["content"]: token["id"] for token in description.get("added_tokens", []) if token["special"]
         }
         self._special_ids = frozenset(self._special.values())
-        self._unknown: str | None = description["model"].get("unk_token")
-        self._byte_level = is_byte_level(description)
+        self._added_ids = frozenset(token["id"] for token in description.get("added_tokens", []))
+        self._unknown = _unknown(description["model"])
+        self._spell = spelling(description)
         self._characters = self._character_table(description)
         self._encode_text, self._encode_texts = self._encoders(description)
         self._exact_bytes: list[bytes] | None = None
-        if self._byte_level or self._characters is not None:
+        if is_byte_level(description) or self._characters is not None:
             self._exact_bytes = [self.token_bytes(i) if i in self._pieces else b"" for i in range(self.vocabulary_size)]
 
     # Vocabulary ------------------------------------------------------------------------------------------------
@@ -67,6 +69,21 @@ class Tokenizer:
     def pad_id(self) -> int | None:
         """The id that fills rows, or None. Our own code masks by length and never looks at it."""
         return self._role("pad_token")
+
+    @property
+    def cls_id(self) -> int | None:
+        """The id that stands before a text to be classified, or None."""
+        return self._role("cls_token")
+
+    @property
+    def sep_id(self) -> int | None:
+        """The id that stands after each text of a pair, or None."""
+        return self._role("sep_token")
+
+    @property
+    def mask_id(self) -> int | None:
+        """The id that stands where a masked model is to fill in, or None."""
+        return self._role("mask_token")
 
     @property
     def unk_id(self) -> int | None:
@@ -99,11 +116,9 @@ class Tokenizer:
         return self._pieces[id]
 
     def token_bytes(self, id: int) -> bytes:
-        """The bytes an id adds to the text; where pieces are neither bytes nor characters, those of the piece."""
+        """The bytes an id adds inside a text, without marks such as ``##``; of a special token, those of its name."""
         piece = self.token(id)
-        if self._byte_level and id not in self._special_ids:
-            return piece_bytes(piece)
-        return piece.encode("utf-8")
+        return piece.encode("utf-8") if id in self._added_ids else self._spell(piece)
 
     # Text to ids -----------------------------------------------------------------------------------------------
 
@@ -115,12 +130,22 @@ class Tokenizer:
         carry, counts as U+FFFD.
         """
         if not special:
-            return self._encode_text(_encodable(text))
-        return self._reading_specials.encode(_encodable(text), add_special_tokens=False).ids
+            return self._encode_text(encodable(text))
+        return self._backend.encode(encodable(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of each text, several at a time."""
-        return self._encode_texts([_encodable(text) for text in texts])
+        return self._encode_texts([encodable(text) for text in texts])
+
+    def offsets(self, text: str, special: bool = False) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of ``text`` as `encode` gives them, and the characters that each stands for: from, to (excluded).
+
+        Bytes of one character share it. What a normaliser adds or drops is counted to its neighbours as `tokenizers`
+        does. Slower than `encode`.
+        """
+        backend = self._backend if special else self._plain
+        encoding = backend.encode(self._readable(encodable(text), special), add_special_tokens=False)
+        return encoding.ids, encoding.offsets
 
     @property
     def prefix_ids(self) -> list[int]:
@@ -175,9 +200,17 @@ class Tokenizer:
     # Inside ----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _reading_specials(self) -> tokenizers.Tokenizer:
-        """A second backend for `encode(special=True)`: switching one would change what other threads are encoding."""
-        return tokenizers.Tokenizer.from_str(self._backend.to_str())
+    def _plain(self) -> tokenizers.Tokenizer:
+        """The backend for users' text. A second one: switching one would change what other threads are encoding."""
+        source = self._backend.to_str()
+        hidden = without_special(json.loads(source))
+        plain = tokenizers.Tokenizer.from_str(source if hidden is None else json.dumps(hidden))
+        plain.encode_special_tokens = True
+        return plain
+
+    def _readable(self, text: str, special: bool) -> str:
+        # The noncharacter matters only where some special token is hidden behind it, which never hurts to assume.
+        return text if special or self._exact_bytes is not None else readable(text)
 
     def _role(self, name: str) -> int | None:
         content = _content(self._config.get(name))
@@ -197,7 +230,8 @@ class Tokenizer:
             return None
         if not plain or self._unknown not in model["vocab"]:
             return None
-        return CharacterTable(model["vocab"], model["vocab"][self._unknown])
+        ordinary = {piece: id for piece, id in model["vocab"].items() if id not in self._special_ids}
+        return CharacterTable(ordinary, model["vocab"][self._unknown])
 
     def _encoders(
         self, description: dict[str, Any]
@@ -221,10 +255,18 @@ class Tokenizer:
         return encode, encode_batch
 
     def _slow_encode(self, text: str) -> list[int]:
-        return self._backend.encode(text, add_special_tokens=False).ids
+        return self._slow_encode_batch([text])[0]
 
     def _slow_encode_batch(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+        readable_texts = [self._readable(text, special=False) for text in texts]
+        return [e.ids for e in self._plain.encode_batch_fast(readable_texts, add_special_tokens=False)]
+
+
+def _unknown(model: dict[str, Any]) -> str | None:
+    """The piece for what a model cannot spell; Unigram tells its place instead of its name."""
+    if model["type"] != "Unigram":
+        return model.get("unk_token")
+    return None if model.get("unk_id") is None else model["vocab"][model["unk_id"]][0]
 
 
 def _content(token: str | dict[str, Any] | None) -> str | None:
@@ -232,7 +274,8 @@ def _content(token: str | dict[str, Any] | None) -> str | None:
     return token["content"] if isinstance(token, dict) else token
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
+    """``text`` as it is encoded: lone surrogates, which UTF-8 cannot carry, are U+FFFD."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,0 +1,87 @@
+"""`trivium prepare`: makes prepared data, shows what would be trained on, or forgets a document."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from trivium.cli import arguments, recipe
+from trivium.cli.output import print_json, print_settings
+from trivium.cli.verbs import Options, Verb
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectConfig:
+    """Shows token by token what a run on prepared data would be trained on."""
+
+    inspect: pathlib.Path
+    """The prepared folder."""
+    documents: int = 3
+    """How many of its documents to show."""
+    context_tokens: int = 256
+    """Tokens of a row, as in training."""
+    html: pathlib.Path | None = None
+    """Write a page instead."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForgetConfig:
+    """Removes a document from prepared data, and lists every run that saw it."""
+
+    forget: str
+    """Id of the document, or the SHA-256 of its text."""
+    output: pathlib.Path = pathlib.Path("data")
+    """The prepared folder."""
+    runs: tuple[pathlib.Path, ...] = (pathlib.Path("runs"),)
+    """Folders of runs to look through."""
+
+
+def run(verb: Verb, words: Sequence[str], options: Options) -> None:
+    """Does what the flags ask for: --inspect FOLDER, --forget ID, or else the recipe."""
+    flags = {word.partition("=")[0] for word in words}
+    if "--inspect" in flags:
+        _inspect(arguments.parse(InspectConfig, verb, words), options)
+    elif "--forget" in flags:
+        _forget(arguments.parse(ForgetConfig, verb, words), options)
+    else:
+        recipe.run(verb, words, options)
+
+
+def _inspect(config: InspectConfig, options: Options) -> None:
+    # Imported here: both import torch, which making data does without.
+    from trivium.data.prepared import open_prepared
+    from trivium.recipes.inspect import inspect_prepared
+
+    if options.dry_run:
+        print_settings(config, options)
+        return
+    prepared = open_prepared(config.inspect)
+    inspected = inspect_prepared(prepared, config.documents, context_tokens=config.context_tokens)
+    if config.html is not None:
+        config.html.write_text(inspected.html(), encoding="utf-8")
+        print(config.html)
+    elif options.json:
+        print_json(inspected.facts())
+    else:
+        inspected.show()
+
+
+def _forget(config: ForgetConfig, options: Options) -> None:
+    from trivium.data.forget import forget
+    from trivium.recipes.prepare import write_funnel_page
+
+    if options.dry_run:
+        print_settings(config, options)
+        return
+    forgotten = forget(config.output, config.forget, config.runs)
+    write_funnel_page(config.output)  # the page quotes documents
+    facts: dict[str, Any] = dataclasses.asdict(forgotten)
+    if options.json:
+        print_json({**facts, "runs": [{key: str(value) for key, value in run.items()} for run in facts["runs"]]})
+        return
+    print(f"removed: {forgotten.documents} documents, {forgotten.tokens:,} tokens")
+    if forgotten.together:
+        print(f"with it, because they were joined into one: {', '.join(forgotten.together)}")
+    print(f"runs that saw it: {len(forgotten.runs) or 'none'}")
+    for run_that_saw in forgotten.runs:
+        print(f"  {run_that_saw.folder}: {run_that_saw.because}")

@@ -1,0 +1,98 @@
+"""See a text as its tokens: every piece with its exact place, coloured in a terminal or in a web page."""
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from rich.style import Style
+from rich.text import Text
+
+from trivium.tokenizers.tokenizer import Tokenizer, encodable
+
+_COLOURS = ("#cfe8ff", "#ffe3c2", "#d9f2d0", "#f6d5ef", "#fff3b0", "#d7dcf7")
+"""Backgrounds that neighbouring pieces take in turn; black on each has a contrast above 12 : 1."""
+_LONE_BYTE = re.compile("[\udc80-\udcff]")
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
+_STYLE = (
+    "white-space:pre-wrap;font-family:ui-monospace,monospace;line-height:1.7;color:#000;background:#fff;padding:.5em"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One token of a text."""
+
+    id: int
+    text: str
+    """What it stands for; a byte that is only a part of a character is written ``<0xE2>``."""
+    start: int
+    """Where it begins, in bytes of the text's UTF-8."""
+    end: int
+    """Where it ends."""
+    special: bool = False
+    """A special token, which no user's text can be."""
+
+
+def pieces(tokenizer: Tokenizer, text: str, special: bool = False) -> list[Piece]:
+    """The tokens of ``text`` in order, as ``tokenizer.encode(text, special)`` gives them.
+
+    Where the vocabulary spells the text byte by byte, places are exact inside a character too, and the pieces cover
+    the text without a gap. Where text is normalised or words are unknown, a piece's place is that of the characters it
+    was made from, white space between words belongs to none, and its text is what stands there.
+    """
+    text = encodable(text)
+    data = text.encode("utf-8")
+    ids = tokenizer.encode(text, special)
+    spelt = [tokenizer.token_bytes(id) for id in ids]
+    specials = set(tokenizer.special_tokens.values())
+    if b"".join(spelt) in (data, b" " + data):
+        # SentencePiece puts a space before the text, which no place in it answers to.
+        before = sum(map(len, spelt)) - len(data)
+        places = list(pairwise(max(0, place - before) for place in accumulate(map(len, spelt), initial=0)))
+    else:
+        ids, offsets = tokenizer.offsets(text, special)
+        byte_of = list(accumulate((len(character.encode("utf-8")) for character in text), initial=0))
+        places = [(byte_of[start], byte_of[end]) for start, end in offsets]
+    return [
+        Piece(id=id, text=_visible(data[start:end]), start=start, end=end, special=id in specials)
+        for id, (start, end) in zip(ids, places, strict=True)
+    ]
+
+
+def as_terminal(found: Sequence[Piece]) -> Text:
+    """The pieces one after the other for `rich`, in changing colours; line ends and tabs are shown (``↵``, ``⇥``)."""
+    line = Text()
+    for number, piece in enumerate(found):
+        style = Style(color="black", bgcolor=_COLOURS[number % len(_COLOURS)], bold=piece.special)
+        line.append(_signs(piece.text).replace("\t", "⇥").replace("\n", "↵\n"), style)
+    return line
+
+
+def as_html(found: Sequence[Piece]) -> str:
+    """The pieces as one HTML element that needs nothing else; pointing at a piece shows its id and place."""
+    spans = []
+    for number, piece in enumerate(found):
+        colour = _COLOURS[number % len(_COLOURS)]
+        outline = ";outline:2px solid #b00020" if piece.special else ""
+        hint = f"id {piece.id}, bytes {piece.start} to {piece.end}" + (", special" if piece.special else "")
+        shown = html.escape(_signs(piece.text)).replace("\n", "↵\n")
+        spans.append(f'<span style="background:{colour}{outline}" title="{hint}">{shown}</span>')
+    return f'<div style="{_STYLE}">{"".join(spans)}</div>'
+
+
+def _visible(data: bytes) -> str:
+    """Text, the bytes that are no whole character written out."""
+    text = data.decode("utf-8", "surrogateescape")
+    return _LONE_BYTE.sub(lambda match: f"<0x{ord(match[0]) - 0xDC00:02X}>", text)
+
+
+def _signs(text: str) -> str:
+    """Control characters as the pictures that Unicode has for them, or as their number: a terminal would obey them."""
+
+    def picture(match: re.Match[str]) -> str:
+        point = ord(match[0])
+        return chr(0x2400 + point) if point < 0x20 else f"<U+{point:04X}>"
+
+    return _CONTROL.sub(picture, text)

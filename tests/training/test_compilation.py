@@ -10,7 +10,8 @@ import pytest
 _SCRIPT = """
 import torch
 
-from tests.training.toys import batch, tiny_gpt2
+from tests.training.toys import VOCABULARY, batch, tiny_gpt2
+from trivium.models.llama import Llama, LlamaConfig
 from trivium.objectives.causal import causal
 from trivium.training.compilation import compile_blocks
 
@@ -22,9 +23,15 @@ def gradients(model):
 
 
 # In float32 linear layers may go to oneDNN, which Inductor has to be kept from looking into.
-for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-4)):
+shape = LlamaConfig(vocabulary_size=VOCABULARY, width=32, layers=2, heads=2, inner_width=48, tied=True)
+kinds = (
+    (tiny_gpt2, torch.float64, 1e-10),
+    (tiny_gpt2, torch.float32, 1e-4),
+    (lambda: Llama(shape), torch.float32, 1e-4),
+)
+for make, dtype, tolerance in kinds:
     torch.manual_seed(0)
-    model = tiny_gpt2().to(dtype)
+    model = make().to(dtype)
     plain, names = gradients(model), list(model.state_dict())
     compile_blocks(model)
     for ours, theirs in zip(plain, gradients(model), strict=True):

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+@torch.compiler.assume_constant_result  # or Dynamo would trace the reading of the file below
 @cache
 def prefers_onednn() -> bool:
     """Whether fp32 products go to oneDNN here: an x86 processor with AVX2 that MKL does not favour."""

@@ -11,10 +11,12 @@ attention, the tied output matrix included and the embedding look-up not.
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +28,11 @@ from trivium.models.llama import Llama, LlamaConfig
 from trivium.nn.linear import matmul_nt
 from trivium.objectives.causal import causal
 from trivium.runtime.allocator import keep_freed_memory
+from trivium.tokenizers import load
 
 WIDTH, LAYERS, HEADS, VOCABULARY, CONTEXT, ROWS = 384, 6, 6, 8192, 256, 8
+PACKED_CONTEXT = 512
+_SHARED = Path(os.environ.get("TRIVIUM_SHARED", Path(__file__).resolve().parents[2] / "shared" / "data"))
 LLAMA_INNER = 1024
 
 
@@ -192,10 +197,9 @@ def packing(rounds: int) -> dict[str, float]:
     from transformers import LlamaConfig as HFLlamaConfig
     from transformers import LlamaForCausalLM
 
-    generator = torch.Generator().manual_seed(1)
-    lengths = torch.empty(64).log_normal_(4.0, 0.8, generator=generator).clamp(8, CONTEXT).long().tolist()
+    lengths = instruction_lengths()
     config = LlamaConfig(vocabulary_size=VOCABULARY, width=WIDTH, layers=LAYERS, heads=HEADS, inner_width=LLAMA_INNER,
-                         context_tokens=CONTEXT, tied=True)  # fmt: skip
+                         context_tokens=PACKED_CONTEXT, tied=True)  # fmt: skip
     model, other = Llama(config), LlamaForCausalLM(HFLlamaConfig(**config.to_hf()))
     packed, padded = packed_batches(lengths), padded_batches(lengths)
 
@@ -229,12 +233,24 @@ def packing(rounds: int) -> dict[str, float]:
     return ratios
 
 
+def instruction_lengths() -> list[int]:
+    """Tokens of 128 tasks with their answers, written by people (Wang et al. 2022, "Self-Instruct"), by GPT-2."""
+    tokenizer = load(_SHARED / "tokenizers" / "gpt2")
+    lines = (_SHARED / "instructions" / "user_oriented_instructions.jsonl").read_text(encoding="utf-8").splitlines()
+    lengths = []
+    for task in map(json.loads, lines[:128]):
+        example = task["instances"][0]
+        whole = "\n".join((task["instruction"], example["input"], example["output"]))
+        lengths.append(min(len(tokenizer.encode(whole)), PACKED_CONTEXT))
+    return lengths
+
+
 def packed_batches(lengths: list[int]) -> list[CausalBatch]:
     """First-fit-decreasing into rows of the context, eight rows a batch."""
     rows: list[list[int]] = []
     for length in sorted(lengths, reverse=True):
         for row in rows:
-            if sum(row) + length <= CONTEXT:
+            if sum(row) + length <= PACKED_CONTEXT:
                 row.append(length)
                 break
         else:
@@ -242,7 +258,7 @@ def packed_batches(lengths: list[int]) -> list[CausalBatch]:
     batches = []
     for start in range(0, len(rows), ROWS):
         chosen = rows[start : start + ROWS]
-        segments = torch.full((len(chosen), CONTEXT), -1)
+        segments = torch.full((len(chosen), PACKED_CONTEXT), -1)
         for r, row in enumerate(chosen):
             at = 0
             for number, length in enumerate(row):

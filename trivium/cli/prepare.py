@@ -68,7 +68,7 @@ def _inspect(config: InspectConfig, options: Options) -> None:
 
 def _forget(config: ForgetConfig, options: Options) -> None:
     from trivium.data.forget import forget
-    from trivium.recipes.prepare import write_funnel_page
+    from trivium.recipes.prepared_folder import write_funnel_page
 
     if options.dry_run:
         print_settings(config, options)

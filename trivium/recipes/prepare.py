@@ -16,19 +16,14 @@ goes on where it stopped when the same command is given again; the output is the
 processes, on one machine or on a Ray cluster.
 """
 
-import hashlib
-import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Literal, cast
-
-import numpy as np
 
 from trivium import config as configuration
 from trivium import tokenizers
@@ -37,29 +32,21 @@ from trivium.data.decide import Corpus
 from trivium.data.documents import Document
 from trivium.data.embedded import ORIGIN, PACKAGES, embedded_documents, embedded_entries
 from trivium.data.funnel import Funnel
-from trivium.data.licences import UNKNOWN, check_licences
+from trivium.data.licences import check_licences
 from trivium.data.pool import Pool, make_pool
 from trivium.data.prepared import (
-    DOCUMENTS,
-    FORMAT,
-    FUNNEL,
-    FUNNEL_PAGE,
     MANIFEST,
-    PASSED_OVER,
     Prepared,
-    fingerprint,
     foreign_files,
     open_prepared,
 )
 from trivium.data.readers import HARMLESS, Part, PassedOver, ReadOptions, formats, list_parts, spool_stdin
 from trivium.data.refine import TextConfig
-from trivium.data.shards import ShardWriter, TokenStore
 from trivium.data.staging import staged_folder
 from trivium.data.tasks import DuplicatesConfig, Settings
 from trivium.data.work_folder import UNIT_BYTES, WorkFolder, undone
 from trivium.errors import ConfigError, DataError, StorageError, UserError
-from trivium.reports.funnel import funnel_page
-from trivium.reports.page import write
+from trivium.recipes.prepared_folder import fill
 from trivium.runtime.atomic import folder_to_fill
 from trivium.runtime.progress import Bar, bar
 
@@ -166,12 +153,6 @@ def summary(prepared: Prepared) -> dict[str, Any]:
     return {**{key: prepared.manifest[key] for key in keys}, "manifest": str(prepared.folder / MANIFEST)}
 
 
-def write_funnel_page(folder: str | Path) -> None:
-    """Draws `funnel.html` of a prepared folder again, from what it holds now."""
-    prepared = open_prepared(folder, verify=False)
-    write(funnel_page(prepared.manifest, prepared.funnel), prepared.folder / FUNNEL_PAGE)
-
-
 def _prepared(
     config: PrepareConfig, work: WorkFolder, documents: Sequence[Document] | None, *, silent: bool
 ) -> Prepared:
@@ -210,7 +191,17 @@ def _prepared(
         encoding = [{"task": "encode", "work": str(work.folder), "unit": unit.number} for unit in corpus.units]
         _carry_out(pool, undone(encoding, "encoded.json"), progress, "encoded")
         with staged_folder(config.output) as folder:
-            _write(folder, config, corpus, tokenizer, funnel, sources, by)
+            fill(
+                folder,
+                corpus,
+                tokenizer,
+                funnel,
+                sources=sources,
+                split_by=by,
+                mixture=config.mixture if config.mix else None,
+                kind=config.kind if config.tokenizer is None else "given",
+                settings=wanted,
+            )
         progress.advance(1, f"written to {config.output}")
     work.remove()
     return open_prepared(config.output, verify=False)
@@ -358,149 +349,3 @@ def _vocabulary(config: PrepareConfig, corpus: Corpus, by: str, work: WorkFolder
     with staged_folder(folder) as staging:
         tokenizer.save(staging)
     return tokenizer
-
-
-# The output ------------------------------------------------------------------------------------------------------
-
-
-def _write(
-    folder: Path,
-    config: PrepareConfig,
-    corpus: Corpus,
-    tokenizer: tokenizers.Tokenizer,
-    funnel: Funnel,
-    sources: Mapping[str, dict[str, Any]],
-    by: str,
-) -> None:
-    tokenizer.save(folder)
-    mixture = _mixed(config, corpus)
-    counts = _write_shards(folder, config, corpus, tokenizer, mixture)
-    stores = [TokenStore.open(folder / side, verify=False) for side in ("train", "validation")]
-    sides = {
-        side: {"documents": store.num_documents, "tokens": store.num_tokens, "text_bytes": store.num_bytes}
-        for side, store in zip(("train", "validation"), stores, strict=True)
-    }
-    manifest = {
-        "format": FORMAT,
-        "fingerprint": fingerprint(tokenizer, *stores),
-        "documents_in": funnel.documents_in,
-        "documents_out": int(counts["documents"]),
-        "bytes_in": funnel.bytes_in,
-        "bytes_out": sum(side["text_bytes"] for side in sides.values()),
-        "removed": funnel.removed,
-        "tokens": sum(side["tokens"] for side in sides.values()),
-        "split": by,
-        "sides": sides,
-        "vocabulary_size": tokenizer.vocabulary_size,
-        "tokenizer": _vocabulary_facts(tokenizer, config),
-        "licences": dict(sorted(counts["licences"].items())),
-        "sources": [_source_facts(name, row) for name, row in sources.items()],
-        "mixture": None if mixture is None else {name: asdict(part) for name, part in mixture.parts.items()},
-        "settings": _settings_facts(config),
-    }
-    if funnel.passed_over:
-        names = ("name", "reason", "source")
-        lines = [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in funnel.passed_over]
-        (folder / PASSED_OVER).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = funnel.rows()
-    (folder / FUNNEL).write_text(_json(rows), encoding="utf-8")
-    (folder / MANIFEST).write_text(_json(manifest), encoding="utf-8")
-    write(funnel_page(manifest, rows), folder / FUNNEL_PAGE)
-
-
-def _mixed(config: PrepareConfig, corpus: Corpus) -> mixtures.Plan | None:
-    """How often each source is read, by the tokens that it has to train on."""
-    if not config.mix:
-        return None
-    sizes: Counter[str] = Counter()
-    for row, ids in _encoded(corpus):
-        if row["side"] == "train":
-            sizes[row["source"]] += len(ids)
-    return mixtures.plan(sizes, config.mixture)
-
-
-def _write_shards(
-    folder: Path,
-    config: PrepareConfig,
-    corpus: Corpus,
-    tokenizer: tokenizers.Tokenizer,
-    mixture: mixtures.Plan | None,
-) -> dict[str, Any]:
-    """Puts the ids of all units together, and tells in documents.jsonl where each document comes from."""
-    writers = {}
-    for side in ("train", "validation"):
-        (folder / side).mkdir()
-        writers[side] = ShardWriter(folder / side, vocabulary_size=tokenizer.vocabulary_size)
-    places: Counter[str] = Counter()
-    licences: Counter[str] = Counter()
-    with (folder / DOCUMENTS).open("w", encoding="utf-8", newline="\n") as lines:
-        for row, ids in _encoded(corpus):
-            side, passes = row["side"], _passes(row, config, mixture)
-            for _ in range(passes):
-                writers[side].add(ids, row["bytes"])
-                told = {key: row[key] for key in ("side", "ids", "source", "licence", "sha256")}
-                lines.write(json.dumps({**told, "index": places[side]}, ensure_ascii=False) + "\n")
-                places[side] += 1
-            licences[row["licence"] or UNKNOWN] += len(row["ids"]) if passes else 0
-    for writer in writers.values():
-        writer.finish()
-    return {"documents": licences.total(), "licences": +licences}
-
-
-def _encoded(corpus: Corpus) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Each document that was encoded, and its ids."""
-    for unit in corpus.units:
-        ids, end = spool.read_array(unit.file("ids")), 0
-        for row in spool.read_json(unit.file("encoded.json")):
-            begin, end = end, end + row["tokens"]
-            yield row, ids[begin:end]
-
-
-def _passes(row: Mapping[str, Any], config: PrepareConfig, mixture: mixtures.Plan | None) -> int:
-    """How often a document is in the corpus. What is held out is measured once."""
-    if mixture is None or row["side"] != "train":
-        return 1
-    return mixtures.repeats(row["ids"][0], mixture.parts[row["source"]].passes, seed=config.mixture.seed)
-
-
-def _vocabulary_facts(tokenizer: tokenizers.Tokenizer, config: PrepareConfig) -> dict[str, Any]:
-    content = tokenizer.files()["tokenizer.json"].encode("utf-8", "surrogatepass")
-    return {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "kind": config.kind if config.tokenizer is None else "given",
-        "vocabulary_size": tokenizer.vocabulary_size,
-    }
-
-
-def _source_facts(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    """One source for the manifest; its licence where all of it has one."""
-    digest = hashlib.sha256("\n".join(row["sha256"]).encode()).hexdigest()
-    licences = dict(sorted(row["licences"].items()))
-    only = next(iter(licences)) if len(licences) == 1 else None
-    return {
-        "source": name,
-        "licence": None if only == UNKNOWN else only,
-        "licences": licences,
-        "sha256": digest,
-        "documents": row["documents"],
-        "bytes": row["bytes"],
-        "retrieved": _date_of(name),
-    }
-
-
-def _date_of(source: str) -> str | None:
-    """The day on which the source was last changed: reading it again on another day is no other data."""
-    try:
-        changed = Path(source).stat().st_mtime
-    except OSError:
-        return None
-    return datetime.fromtimestamp(changed, UTC).date().isoformat()
-
-
-def _settings_facts(config: PrepareConfig) -> dict[str, Any]:
-    """The settings that the data depends on, so not where it was written and by how many."""
-    return {key: value for key, value in configuration.to_dict(config).items() if key not in ("output", "work")}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -54,6 +54,8 @@ from trivium.training.schedules import ScheduleConfig
 # Of the whole time: what is left after these two is for measuring, and for the report.
 _PRETRAINING_SHARE, _TUNING_SHARE = 0.68, 0.12
 _LEAST_PRETRAINING_SHARE = 0.25
+# Of the speed of a few steps, what minutes of training keep: they also evaluate and save, and processors slow down.
+_SUSTAINED = 0.85
 _HELD_OUT = 0.08
 # After two passes the pairs begin to be learnt by heart: the loss on held-out ones rises.
 _TUNING_PASSES = 2
@@ -224,7 +226,7 @@ def _planned(config: QuickstartConfig, run: Run, text: _Text, elapsed: float, de
         return configuration.from_dict(Plan, json.loads(path.read_text()), source=str(path))
     whole = 60 * config.minutes
     seconds = max(_PRETRAINING_SHARE * whole - elapsed, _LEAST_PRETRAINING_SHARE * whole)
-    planned = plan(seconds, text.num_bytes, lambda shape: _tokens_a_second(shape, device))
+    planned = plan(seconds, text.num_bytes, lambda shape: _SUSTAINED * _tokens_a_second(shape, device))
     if config.steps is None:
         return planned
     asked = Decision(what="steps", value=f"{config.steps:,}", reason="asked for")

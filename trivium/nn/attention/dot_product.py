@@ -162,11 +162,15 @@ def _attend_slices(
     """Each packed document by itself, equal lengths together, put back by one gather."""
     assert layout.slices is not None
     rows, heads, length, width = q.shape
-    flat_q, flat_k, flat_v = (x.transpose(1, 2).reshape(rows * length, x.shape[1], width) for x in (q, k, v))
+    # Gathered once and then cut: a gather for each group would have autograd fill a whole tensor with zeros for each.
+    sizes = [group.numel() for group in layout.slices.groups]
+    sorted_q, sorted_k, sorted_v = (
+        x.transpose(1, 2).reshape(rows * length, x.shape[1], width)[layout.slices.order].split(sizes) for x in (q, k, v)
+    )
     pieces = []
-    for group in layout.slices.groups:
+    for group, *parts in zip(layout.slices.groups, sorted_q, sorted_k, sorted_v, strict=True):
         count, size = group.shape
-        gq, gk, gv = (x[group].transpose(1, 2) for x in (flat_q, flat_k, flat_v))  # [n, H, L, K]
+        gq, gk, gv = (x.view(count, size, x.shape[1], width).transpose(1, 2) for x in parts)  # [n, H, L, K]
         positions = torch.arange(size, device=q.device)
         added = None if bias is None else bias(positions[None], positions)
         out = _sdpa(gq, gk, gv, None, added, layout.causal, scale, dropout)

@@ -21,6 +21,8 @@ class Slices:
     """Packed documents grouped by length. ``groups[g]`` is ``[n, L]``: indices into the flattened tokens."""
 
     groups: tuple[Int[Tensor, "_ _"], ...]
+    order: Int[Tensor, "M"]
+    """The groups one after the other: one gather brings all of them together."""
     inverse: Int[Tensor, "N"]
     """Where each flattened token stands in the concatenated groups; padding points at row 0 (garbage)."""
 
@@ -185,4 +187,4 @@ def _slices(segments: Int[Tensor, "B T"]) -> Slices:
     order = torch.cat([group.flatten() for group in groups]) if groups else begins
     inverse = torch.zeros(rows * length, dtype=torch.long, device=segments.device)
     inverse[order] = torch.arange(order.shape[0], device=segments.device)
-    return Slices(tuple(groups), inverse)
+    return Slices(tuple(groups), order, inverse)

@@ -20,7 +20,9 @@ import numpy as np
 
 from trivium.data.dedup.lsh import clusters
 from trivium.data.dedup.minhash import MinHashConfig, signatures
-from trivium.data.quality.harm import GROUPS, HarmClassifier, threshold_for
+from trivium.data.quality.by_group import GROUPS
+from trivium.data.quality.harm import HarmClassifier
+from trivium.data.quality.harm_report import measured, threshold_for
 from trivium.data.splits import sides
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -77,7 +79,7 @@ def main() -> None:
             print(f"{name}: precision {precision:.0%} from {found or float('nan'):.3f}, recall {caught:.3f}")
     for threshold in (None, 0.5, 0.95):
         print(f"\n--- {'precision of 90 %' if threshold is None else f'threshold {threshold}'} ---")
-        print(classifier.report(held_texts, held_labels, threshold=threshold).table())
+        print(measured(classifier, held_texts, held_labels, threshold=threshold).table())
 
     print("\nharmless sentences, mean probability of harm:")
     for name, words in {"nobody": ("kind", "tall", "happy", "busy", "modern"), **GROUPS}.items():

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trivium import tokenizers
-from trivium.data.prepared import DOCUMENTS, FORMAT, FUNNEL, MANIFEST, Prepared, fingerprint, open_prepared
+from trivium.data.prepared import (
+    DOCUMENTS,
+    DOCUMENTS_SHA256,
+    FORMAT,
+    FUNNEL,
+    MANIFEST,
+    Prepared,
+    documents_sha256,
+    fingerprint,
+    open_prepared,
+)
 from trivium.data.provenance import text_sha256, tokenizer_sha256
 from trivium.data.shards import ShardWriter, TokenStore
 from trivium.tokenizers import Tokenizer
@@ -49,7 +59,8 @@ def write_prepared(
     source = {"source": "notes", "licence": "CC0-1.0", "origin": "notes", "sha256": "ab" * 32, "documents": count}
     manifest = {
         "format": FORMAT,
-        "fingerprint": fingerprint(tokenizer, *stores),
+        "fingerprint": fingerprint(tokenizer, *stores, documents_sha256(folder)),
+        DOCUMENTS_SHA256: documents_sha256(folder),
         "split": "group",
         "documents_in": count + 1,
         "documents_out": count,

@@ -1,4 +1,4 @@
-"""Counts, shares and factors, against figures computed by hand."""
+"""Counts, shares and temperatures, against figures computed by hand."""
 
 import itertools
 
@@ -6,49 +6,57 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivium.data.balance import (
-    Size,
-    by_temperature,
-    count,
-    factors,
-    inverse_frequency,
-    shares,
-    table,
-    tempered,
-    value_of,
-)
-from trivium.data.documents import Document
+from trivium.data.balance import NAMED, Balance, Size, shares, table, tempered
 from trivium.errors import ConfigError, DataError
 
 SIZES = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.integers(1, 10**12), min_size=1, max_size=8)
 
 
-def document(text: str, origin: str, group: str = "g") -> Document:
-    return Document(id=text, text=text, origin=origin, kind="text", group=group)
-
-
 def test_counts_are_of_documents_bytes_and_tokens() -> None:
-    documents = [document("one", "a"), document("zwölf", "b"), document("three", "b", "h")]
-    counted = count(documents, "source", tokens=[1, 2, 3])
+    balance = Balance()
+    balance.add({"source": "a", "group": "g"}, Size(documents=1, bytes=3, tokens=1))
+    balance.add({"source": "b", "group": "g"}, Size(documents=1, bytes=6, tokens=2))
+    balance.add({"source": "b", "group": "h", "label": None}, Size(documents=1, bytes=5, tokens=3))
+    counted = balance.sizes("source")
     assert counted == {"b": Size(documents=2, bytes=11, tokens=5), "a": Size(documents=1, bytes=3, tokens=1)}
     assert list(counted) == ["b", "a"]
-    assert count(iter(documents), "group") == {"g": Size(documents=2, bytes=9), "h": Size(documents=1, bytes=5)}
-    assert count(documents, "language") == {"unknown": Size(documents=3, bytes=14)}
-    assert count([], "label") == {}
+    assert balance.sizes("group") == {
+        "g": Size(documents=2, bytes=9, tokens=3),
+        "h": Size(documents=1, bytes=5, tokens=3),
+    }
+    assert balance.sizes("language") == {"unknown": Size(documents=3, bytes=14, tokens=6)}
+    assert Balance().sizes("label") == {}
 
 
 def test_an_unknown_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean language"):
-        value_of(document("x", "a"), "langage")
+        Balance().sizes("langage")
 
 
 def test_the_table_has_a_line_for_each_and_the_total() -> None:
-    lines = table({"en": Size(documents=3, bytes=7500, tokens=1500), "de": Size(documents=1, bytes=2500)}).splitlines()
-    assert [line.split() for line in lines[1:]] == [
-        ["en", "3", "7,500", "1,500", "75.00%"],
-        ["de", "1", "2,500", "0", "25.00%"],
-        ["total", "4", "10,000", "1,500", "100.00%"],
+    balance = Balance()
+    balance.add({"language": "de"}, Size(documents=1, bytes=2500))
+    balance.add({"language": "en"}, Size(documents=3, bytes=7500, tokens=1500))
+    assert table(balance.to_json()["language"]) == [
+        ("en", Size(documents=3, bytes=7500, tokens=1500), 0.75),
+        ("de", Size(documents=1, bytes=2500), 0.25),
+        ("all", Size(documents=4, bytes=10_000, tokens=1500), 1.0),
     ]
+
+
+def test_of_many_names_the_largest_are_told_and_the_others_together() -> None:
+    balance = Balance()
+    for number in range(NAMED + 10):
+        balance.add({"group": f"page{number}"}, Size(documents=1, bytes=100 + number))
+    told = balance.to_json()["group"]
+    assert told["names"] == NAMED + 10
+    assert next(iter(told["largest"])) == f"page{NAMED + 9}" and "page9" not in told["largest"]
+    assert told["others"] == {"documents": 10, "bytes": sum(range(100, 110)), "tokens": 0}
+    *_, others, total = table(told, most=NAMED)
+    assert others[0] == "10 others" and total[1].documents == NAMED + 10
+    *few, others, again = table(told, most=3)
+    assert len(few) == 3 and others[0] == f"{NAMED + 7} others" and again == total
+    assert others[1].documents == NAMED + 7
 
 
 def test_temperature_by_hand() -> None:
@@ -57,26 +65,15 @@ def test_temperature_by_hand() -> None:
     assert tempered(sizes, 0.5) == pytest.approx({"en": 0.75, "sw": 0.25})
     assert tempered(sizes, 1) == pytest.approx({"en": 0.9, "sw": 0.1})
     assert tempered(sizes, 0) == pytest.approx({"en": 0.5, "sw": 0.5})
-    assert by_temperature(sizes, 0.5) == pytest.approx({"en": 0.75 / 0.9, "sw": 2.5})
-
-
-def test_factors_by_hand() -> None:
-    sizes = {"en": 900, "sw": 100}
-    assert inverse_frequency(sizes) == pytest.approx({"en": 5 / 9, "sw": 5})
-    assert inverse_frequency(sizes, most=4) == pytest.approx({"en": 5 / 9, "sw": 4})
-    assert factors(sizes, {"sw": 1, "en": 3}) == pytest.approx({"en": 0.75 / 0.9, "sw": 2.5})
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: factors({"english": 1}, {"englsh": 1}), "did you mean english"),
-        (lambda: factors({"en": 1, "de": 2}, {"en": 1}), "de, which only the sizes has"),
-        (lambda: inverse_frequency({"en": 1}, most=0), "greatest factor"),
         (lambda: tempered({"en": 1}, -1), "exponent"),
         (lambda: tempered({"en": 10**9, "sw": 1}, 50), "leaves nothing to the smallest"),
-        (lambda: inverse_frequency({"en": 1, "de": 0}), "de: 0"),
-        (lambda: inverse_frequency({}), "no groups"),
+        (lambda: tempered({"en": 1, "de": 0}, 0), "de: 0"),
+        (lambda: tempered({}, 0), "no sizes"),
         (lambda: shares({}), "something to be shares of"),
         (lambda: shares({"a": -1, "b": 2}), "something to be shares of"),
     ],
@@ -87,12 +84,8 @@ def test_what_is_impossible_is_refused(call, message: str) -> None:
 
 
 @given(SIZES, st.floats(0, 2))
-def test_factors_of_a_temperature_keep_the_whole(sizes: dict[str, int], exponent: float) -> None:
+def test_shares_of_a_temperature_sum_to_one(sizes: dict[str, int], exponent: float) -> None:
     assert sum(tempered(sizes, exponent).values()) == pytest.approx(1)
-    found = by_temperature(sizes, exponent)
-    assert sum(found[name] * sizes[name] for name in sizes) == pytest.approx(sum(sizes.values()))
-    capped = by_temperature(sizes, exponent, most=1.5)
-    assert all(capped[name] == min(found[name], 1.5) for name in sizes)
 
 
 @given(SIZES)

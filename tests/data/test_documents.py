@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trivium.data.documents import Document, join_groups, read_documents, read_text
+from trivium.data.documents import Document, read_documents, read_text
 from trivium.errors import DataError
 
 
@@ -139,11 +139,3 @@ def test_lone_surrogates_do_not_stop_counting(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jsonl", rb'{"text": "a\ud800"}')
     document: Document = read_documents([path])[0][0]
     assert document.num_bytes == 4
-
-
-def test_joined_groups_keep_order_and_leave_nothing_out() -> None:
-    def document(name: str, group: str) -> Document:
-        return Document(id=name, text=name, origin="o", kind="text", group=group)
-
-    joined = join_groups([document("a1", "a"), document("b1", "b"), document("a2", "a")])
-    assert [(each.id, each.text) for each in joined] == [("a", "a1\n\n\na2"), ("b", "b1")]

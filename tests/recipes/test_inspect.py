@@ -2,6 +2,7 @@
 
 import html.parser
 import io
+import itertools
 import json
 import pathlib
 import re
@@ -15,7 +16,7 @@ from trivium.checkpoints.model_folder import save_folder
 from trivium.data.examples import Example, ExamplesSource
 from trivium.data.sampler import PackedSource
 from trivium.recipes.finetune import FinetuneConfig
-from trivium.recipes.inspect import Inspected, inspect_examples, inspect_prepared, inspect_source
+from trivium.recipes.inspect import Inspected, _as_text, inspect_examples, inspect_prepared, inspect_source
 
 
 def written(inspected: Inspected) -> str:
@@ -78,10 +79,15 @@ def test_the_terminal_marks_tokens_and_lets_no_control_character_through(tmp_pat
     inspected = inspect_source(source, tokenizer, 1, title="[bold]examples")
     said = written(inspected)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
-    assert "[bold]examples" in plain and "[red]a\\x1b[2J⏎\n" in plain
-    assert "\x1b[2J" not in said and "\\x1b" in said
+    assert "[bold]examples" in plain and "[red]a␛[2J↵\n" in plain
+    assert "\x1b[2J" not in said
     assert "\u202e" not in said
-    assert "1;30;42m" in said, "trained on: bold on green"
+    (document,) = inspected.documents
+    grounds = [span.style.bgcolor for span in _as_text(document).spans if not span.style.reverse]
+    trained = [token.trained for token in document if not token.special]
+    assert [ground is not None for ground in grounds] == trained, "only what is trained on has a ground"
+    coloured = [ground for ground in grounds if ground is not None]
+    assert all(one != other for one, other in itertools.pairwise(coloured)), "one sees where a token ends"
     assert "document 1: row 0, segment 0" in plain
 
 

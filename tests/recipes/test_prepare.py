@@ -1,14 +1,21 @@
 """`prepare`: from text to shards, counted, deterministic, whole or not at all."""
 
 import errno
+import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trivium import tokenizers
+from trivium.data import sources
 from trivium.data.prepared import Prepared, open_prepared
+from trivium.data.quality import QualityConfig
+from trivium.data.readers import ReadOptions
+from trivium.data.refine import TextConfig
 from trivium.data.staging import staged_folder
 from trivium.errors import ConfigError, DataError, StorageError
 from trivium.recipes.prepare import PrepareConfig, prepare, summary
@@ -83,6 +90,35 @@ def test_a_given_vocabulary_is_used_as_it_is(source: Path, tmp_path: Path) -> No
     assert prepared.tokenizer.files() == tokenizers.load(tmp_path / "vocabulary").files()
 
 
+def test_a_vocabulary_is_learnt_from_so_much_text_of_all_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for n in range(60):
+        (folder / f"{n:03}.txt").write_text(f"{n:03} " + " ".join(f"w{n * 7919 + k * k}" for k in range(6000)))
+    learnt: list[str] = []
+    train = tokenizers.train
+
+    def spy(texts: Any, **options: Any) -> Any:
+        learnt.extend(texts)
+        return train(learnt, **options)
+
+    monkeypatch.setattr(tokenizers, "train", spy)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    assert size > 2_500_000
+    options = {"vocabulary_megabytes": 1, "validation_fraction": 0.05}
+    run(folder, tmp_path / "out", **options)
+    assert 0.95e6 < sum(map(len, learnt)) < 1.1e6
+    drawn = sorted(int(text[:3]) for text in learnt)
+    assert drawn[0] < 3 and drawn[-1] > 56 and all(b - a <= 5 for a, b in itertools.pairwise(drawn))
+    learnt.clear()
+    run(folder, tmp_path / "every", kind="character", vocabulary_size=None, **options)
+    assert sum(map(len, learnt)) > 2_300_000  # a character that is not seen could not be written
+    with pytest.raises(ConfigError, match="learnt from text"):
+        run(folder, tmp_path / "none", vocabulary_megabytes=0)
+    with pytest.raises(ConfigError, match=r"cannot be identified\n  received: English"):
+        run(folder, tmp_path / "none", text=TextConfig(languages=("English",)))
+
+
 def test_one_book_is_split_at_its_end(tmp_path: Path) -> None:
     text = "".join(f"{n}. To be or not to be.\n" for n in range(500)).rstrip("\n")
     (tmp_path / "book.txt").write_text(text)
@@ -129,7 +165,42 @@ def test_wrong_requests_are_refused_before_any_work(source: Path, tmp_path: Path
         run(source, source)
     with pytest.raises(StorageError, match="the output is a file"):
         run(source, source / "001.txt")
+    with pytest.raises(ConfigError, match=r"no SPDX expression\n  received: my own"):
+        run(source, tmp_path / "out", reading=ReadOptions(licence="my own"))
+    absent = TextConfig(quality=QualityConfig(rules=(), blocklists=(str(tmp_path / "absent.txt"),)))
+    with pytest.raises(StorageError, match=r"cannot be read\n  received: .*absent\.txt"):
+        run(source, tmp_path / "out", text=absent)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_a_licence_is_spelt_as_in_its_list(source: Path, tmp_path: Path) -> None:
+    prepared = run(source, tmp_path / "out", reading=ReadOptions(licence="apache 2.0"), licences=("Apache-2.0",))
+    assert list(prepared.manifest["licences"]) == ["Apache-2.0"]
+
+
+def test_a_source_that_cannot_be_listed_is_no_fault_of_the_output(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(source))
+
+    monkeypatch.setattr(sources, "list_parts", refuse)
+    with pytest.raises(DataError, match=r"a source cannot be read\n  received: .*source: Permission denied"):
+        run(source, tmp_path / "out")
+
+
+def test_the_command_tells_the_funnel_and_does_without_torch(source: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from trivium.cli.main import main\n"
+        "sys.exit(main(['prepare', *sys.argv[1:], '--vocabulary-size', '400']) or 'torch' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, str(source), "--output", str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["read", "122", "documents", "0.05", "MB"]
+    assert ["duplicate", "−1", "120", "left"] in [line.split() for line in lines]
+    assert lines[-1] == f"{tmp_path / 'out' / 'funnel.html'} shows some of what each rule removed"
 
 
 def test_damage_to_a_prepared_folder_is_noticed(source: Path, tmp_path: Path) -> None:

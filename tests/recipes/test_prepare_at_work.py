@@ -1,5 +1,6 @@
 """`prepare` as a pipeline: killed and begun again, by one process or several, over files that mean harm."""
 
+import io
 import json
 import os
 import re
@@ -7,6 +8,8 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,15 @@ from tests.data.hostile.files import write_all
 from tests.forked import in_child
 from trivium.data import pool, work_folder
 from trivium.data.dedup.paragraphs import ParagraphConfig
+from trivium.data.forget import forget
 from trivium.data.mixtures import Mixture
-from trivium.data.prepared import Prepared, open_prepared
+from trivium.data.prepared import Prepared, documents_sha256, open_prepared
 from trivium.data.provenance import stored_documents
 from trivium.data.quality import QualityConfig
 from trivium.data.readers import ReadOptions
 from trivium.data.refine import TextConfig
 from trivium.data.tasks import DuplicatesConfig
-from trivium.errors import DataError, StorageError
+from trivium.errors import ConfigError, DataError, Interrupted, StorageError
 from trivium.recipes import prepare as recipe
 from trivium.recipes.prepare import PrepareConfig, WorkConfig, prepare
 from trivium.runtime import atomic
@@ -128,32 +132,51 @@ def test_ray_gives_the_same_bytes(source: Path, tmp_path: Path, small_units: Non
     assert content(here.folder) == content(there.folder)
 
 
-def test_a_killed_preparation_goes_on_where_it_stopped(source: Path, tmp_path: Path, small_units: None) -> None:
-    """SIGKILL at 20 points: in the middle of writes, before and after each rename."""
+PARAGRAPHS = ParagraphConfig(boilerplate_documents=5)
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "kills"),
+    [
+        (DuplicatesConfig(repeated_paragraphs=True, paragraphs=PARAGRAPHS), 20),
+        (DuplicatesConfig(passage_characters=60), 6),
+        (DuplicatesConfig(repeated_paragraphs=True, paragraphs=PARAGRAPHS, passage_characters=60), 6),
+    ],
+    ids=["paragraphs", "passages", "both"],
+)
+def test_a_killed_preparation_goes_on_where_it_stopped(
+    source: Path, tmp_path: Path, small_units: None, duplicates: DuplicatesConfig, kills: int
+) -> None:
+    """SIGKILL at points all over the work: in the middle of writes, before and after each rename."""
+    # Half of its second paragraph stands in another file; nothing is left of one that only repeats.
+    texts = [(source / f"{number:02}.txt").read_text().split("\n\n") for number in (1, 2, 4)]
+    (source / "quotes.txt").write_text(f"{texts[0][0]}\n\nSomeone wrote: {texts[1][1][:120]} and went on.")
+    (source / "repeats.txt").write_text("\n\n".join((texts[1][2], texts[2][3])))
     counted = tmp_path / "points"
-    whole = content(run(source, tmp_path / "whole").folder)
-    assert in_child(lambda: _interrupted(source, tmp_path / "counted", None, counted), tmp_path) == 0
+    whole = content(run(source, tmp_path / "whole", duplicates=duplicates).folder)
+    interrupted = partial(_interrupted, source, duplicates=duplicates, counted=counted)
+    assert in_child(lambda: interrupted(tmp_path / "counted", None), tmp_path) == 0
     points = int(counted.read_text())
     assert points >= 100
     goes_on = 0
-    for index in range(20):
+    for index in range(kills):
         output = tmp_path / f"killed-{index}"
-        point = 1 + index * points // 20
-        assert in_child(lambda: _interrupted(source, output, point, counted), tmp_path) == -signal.SIGKILL  # noqa: B023
+        point = 1 + index * points // kills
+        assert in_child(lambda: interrupted(output, point), tmp_path) == -signal.SIGKILL  # noqa: B023
         assert not output.exists() or content(output) == whole, f"half-written at point {point}"
         done = len(list((tmp_path / f".killed-{index}.work" / "units").glob("*.read.json")))
         goes_on += done > 0
         # The second attempt does only what is left.
-        assert in_child(lambda: _interrupted(source, output, None, counted), tmp_path) == 0  # noqa: B023
+        assert in_child(lambda: interrupted(output, None), tmp_path) == 0  # noqa: B023
         assert int(counted.read_text()) <= points - done, f"point {point}: begun anew"
         assert content(output) == whole, f"point {point}"
         assert not list(tmp_path.glob(f".killed-{index}*")), f"point {point}: leftovers"
-    assert goes_on >= 10
+    assert goes_on >= kills // 2
 
 
 def test_a_changed_source_or_setting_begins_anew(source: Path, tmp_path: Path, small_units: None) -> None:
     counted = tmp_path / "points"
-    assert in_child(lambda: _interrupted(source, tmp_path / "out", 40, counted), tmp_path) == -signal.SIGKILL
+    assert in_child(lambda: _interrupted(source, tmp_path / "out", 40, counted=counted), tmp_path) == -signal.SIGKILL
     (source / "00.txt").write_text("Something else altogether stands here now. " * 5)
     prepared = run(source, tmp_path / "out", vocabulary_size=310)
     assert content(prepared.folder) == content(run(source, tmp_path / "other", vocabulary_size=310).folder)
@@ -163,7 +186,7 @@ def test_a_changed_source_or_setting_begins_anew(source: Path, tmp_path: Path, s
 def test_what_hangs_or_kills_a_worker_is_passed_over(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker whose reader never ends on one file, and dies of another."""
+    """A worker whose reader never ends on one file, and dies of another; what is not reading may take its time."""
     package = tmp_path / "package"
     (package).mkdir()
     (package / "sitecustomize.py").write_text(
@@ -171,6 +194,8 @@ def test_what_hangs_or_kills_a_worker_is_passed_over(
         "if any('trivium.data.worker' in word for word in sys.orig_argv):\n"
         "    opened = pathlib.Path.open\n"
         "    def open_(self, *a, **k):\n"
+        f"        waited = pathlib.Path({str(tmp_path / 'waited')!r})\n"
+        "        if self.name == 'settings.json' and not waited.exists(): waited.touch(); time.sleep(2.5)\n"
         "        if self.name == '05.txt' and a[:1] == ('rb',): time.sleep(60)\n"
         "        if self.name == '07.txt' and a[:1] == ('rb',): os._exit(1)\n"
         "        return opened(self, *a, **k)\n"
@@ -185,7 +210,7 @@ def test_what_hangs_or_kills_a_worker_is_passed_over(
 
 
 def test_a_worker_tells_errors_and_imports_no_torch() -> None:
-    request = {"task": "read", "work": "/nowhere", "unit": 0, "parts": [], "stuck": []}
+    request = {"task": "read", "work": "/nowhere", "key": "", "unit": 0, "parts": [], "stuck": []}
     with (
         pool.Processes(1, memory_gib=4, seconds_a_file=10) as workers,
         pytest.raises(StorageError, match=r"No such file or directory: '/nowhere/settings\.json'"),
@@ -222,6 +247,51 @@ def test_sources_are_mixed_by_weight(tmp_path: Path) -> None:
     assert max(counts) == 3
 
 
+def test_languages_and_labels_are_counted_and_weighed(tmp_path: Path) -> None:
+    draw = np.random.default_rng(3)
+    lines = []
+    for number in range(150):
+        text = " ".join(f"w{n}" for n in draw.integers(0, 5000, 60))
+        facts: dict[str, Any] = {"text": text, "id": f"d{number}"}
+        if number % 5:
+            facts |= {"language": "en" if number % 5 > 1 else "sw", "label": "xy"[number % 2]}
+        lines.append(json.dumps(facts))
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+    config = PrepareConfig(
+        sources=(str(tmp_path / "texts.jsonl"),),
+        output=tmp_path / "out",
+        vocabulary_size=300,
+        validation_fraction=0.2,
+        mix=True,
+        mixture=Mixture(by="language", exponent=0, total_passes=1),
+    )
+    prepared = prepare(config, silent=True)
+    manifest, train = prepared.manifest, prepared.train
+    told = manifest["balance"]
+    assert told["language"]["names"] == 3 and told["label"]["names"] == 3 and told["source"]["names"] == 1
+    assert told["group"]["names"] > 50 == len(told["group"]["largest"])
+    shares = {name: size["tokens"] / train.num_tokens for name, size in told["language"]["largest"].items()}
+    assert shares == pytest.approx({"en": 1 / 3, "sw": 1 / 3, "unknown": 1 / 3}, abs=0.05)
+    assert sum(size["bytes"] for size in told["label"]["largest"].values()) == train.num_bytes
+    assert manifest["mixture"]["en"]["passes"] < 1 < manifest["mixture"]["sw"]["passes"]
+    # What the mixture does not draw is in the funnel, like all that does not arrive.
+    left = manifest["documents_in"] - sum(manifest["removed"].values())
+    assert manifest["removed"]["mixture"] > 10
+    assert left == manifest["documents_out"] == len({line.ids for line in stored_documents(prepared.folder)})
+    (row,) = [row for row in prepared.funnel if row["stage"] == "mixture"]
+    assert row["examples"][0]["reason"] == "not drawn" and row["examples"][0]["text"].startswith("w")
+    page = (prepared.folder / "funnel.html").read_text()
+    assert "By language" in page and "By label" in page and "The mixture" in page
+    # Weights of what is not there, or of what nobody states, are refused.
+    weights = Mixture(by="language", weights={"en": 1.0, "sw": 1.0})
+    with pytest.raises(ConfigError, match=r"a language has no weight\n(.|\n)*one for unknown too"):
+        prepare(replace(config, mixture=weights, output=tmp_path / "other"), silent=True)
+    (tmp_path / "plain.txt").write_text("nothing is said of this text. " * 40)
+    plain = replace(config, sources=(str(tmp_path / "plain.txt"),), output=tmp_path / "other")
+    with pytest.raises(DataError, match=r"no document states its language(.|\n)*identify_language"):
+        prepare(plain, silent=True)
+
+
 def test_rules_reach_the_workers(source: Path, tmp_path: Path) -> None:
     """Only the notice, which every fifth text has, holds two of Gopher's stop words."""
     text = TextConfig(quality=QualityConfig(rules=("gopher",)))
@@ -232,7 +302,132 @@ def test_rules_reach_the_workers(source: Path, tmp_path: Path) -> None:
         run(source, tmp_path / "none", text=TextConfig(languages=("de",), language_probability=0.999))
 
 
-def _interrupted(source: Path, output: Path, point: int | None, counted: Path) -> None:
+def test_nothing_of_another_preparation_is_taken_in_the_same_process(source: Path, tmp_path: Path) -> None:
+    """Settings, vocabulary and lists are kept between tasks, and not between two preparations of one folder."""
+    words = tmp_path / "words.txt"
+    words.write_text("nowhere\n")
+    text = TextConfig(quality=QualityConfig(rules=(), blocklists=(str(words),)))
+    first = run(source, tmp_path / "out", text=text)
+    assert first.manifest["removed"].get("blocklist", 0) == 0
+    words.write_text("notice\n")
+    second = run(source, tmp_path / "out", text=text)
+    assert second.manifest["removed"]["blocklist"] == 8
+    assert second.manifest["files"][str(words)] != first.manifest["files"][str(words)]
+    third = run(source, tmp_path / "out", vocabulary_size=290)
+    assert third.tokenizer.vocabulary_size == third.train.vocabulary_size == 290
+    assert "<email>" in "".join(third.texts("train")) + "".join(third.texts("validation"))
+
+
+def test_a_changed_list_begins_anew(source: Path, tmp_path: Path, small_units: None) -> None:
+    words, counted = tmp_path / "words.txt", tmp_path / "points"
+    words.write_text("nowhere\n")
+    text = TextConfig(quality=QualityConfig(rules=(), blocklists=(str(words),)))
+    interrupted = partial(_interrupted, source, tmp_path / "out", counted=counted, text=text)
+    assert in_child(lambda: interrupted(80), tmp_path) == -signal.SIGKILL
+    assert list((tmp_path / ".out.work" / "units").glob("*.read.json"))
+    words.write_text("notice\n")
+    assert run(source, tmp_path / "out", text=text).manifest["removed"]["blocklist"] == 8
+
+
+def test_standard_input_that_comes_again_goes_on(
+    tmp_path: Path, small_units: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(6)
+    lines = [json.dumps({"text": " ".join(f"w{n}" for n in draw.integers(0, 5000, 60))}) for _ in range(60)]
+    content_of = "\n".join(lines).encode()
+
+    def given(output: str, stream: bytes) -> Prepared:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream)))
+        config = PrepareConfig(sources=("-",), output=tmp_path / output, vocabulary_size=300, validation_fraction=0.2)
+        return prepare(config, silent=True)
+
+    whole = content(given("whole", content_of).folder)
+    read = tmp_path / ".out.work" / "units" / "00000.read.json"
+    for stream, kept in ((content_of, True), (content_of + b" ", False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(recipe, "_gathered", lambda *arguments: os.kill(os.getpid(), signal.SIGINT))
+            with pytest.raises(Interrupted):
+                given("out", content_of)
+        before = read.stat().st_mtime_ns
+        with monkeypatch.context() as patch:
+            patch.setattr(recipe, "_gathered", lambda *arguments: os.kill(os.getpid(), signal.SIGINT))
+            with pytest.raises(Interrupted):
+                given("out", stream)
+        assert (read.stat().st_mtime_ns == before) is kept
+    assert content(given("out", content_of).folder) == whole
+
+
+def test_what_was_forgotten_stays_out(source: Path, tmp_path: Path) -> None:
+    first = run(source, tmp_path / "out")
+    assert "11.txt" in first.manifest["balance"]["group"]["largest"]
+    forget(first.folder, "11.txt", ())
+    assert b'"11.txt"' not in (first.folder / "manifest.json").read_bytes()
+    (source / "another-name.txt").write_text((source / "11.txt").read_text())
+    again = run(source, tmp_path / "out")
+    assert again.manifest["removed"]["forgotten"] == 2  # by its id, and by its text under another name
+    assert again.manifest["forgotten"] == open_prepared(tmp_path / "out").manifest["forgotten"] != []
+    kept = {i for line in stored_documents(again.folder) for i in line.ids}
+    assert not kept & {"11.txt", "another-name.txt"} and "12.txt" in kept
+    beginning = (source / "11.txt").read_text()[:40].encode()
+    named = ("documents.jsonl", "funnel.json", "funnel.html", "manifest.json")
+    for name in named:
+        assert b'"11.txt"' not in (again.folder / name).read_bytes(), name
+        assert beginning not in (again.folder / name).read_bytes(), name
+    (tmp_path / "out").rename(tmp_path / ".out.replaced")  # killed between the two renames of a replacement
+    assert run(source, tmp_path / "out").fingerprint == again.fingerprint
+    asked = run(source, tmp_path / "out", leave_out_forgotten=False)
+    assert "11.txt" in {i for line in stored_documents(asked.folder) for i in line.ids}
+    assert "forgotten" not in asked.manifest
+
+
+def test_where_documents_come_from_is_in_the_fingerprint(source: Path, tmp_path: Path) -> None:
+    prepared = run(source, tmp_path / "out")
+    path = prepared.folder / "documents.jsonl"
+    path.write_text(path.read_text().replace('"12.txt"', '"21.txt"'))
+    with pytest.raises(DataError, match=r"documents\.jsonl: its SHA-256 is not that of the manifest"):
+        open_prepared(prepared.folder)
+    manifest = json.loads((prepared.folder / "manifest.json").read_text())
+    manifest["documents_sha256"] = documents_sha256(prepared.folder)
+    (prepared.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="not those of the manifest"):
+        open_prepared(prepared.folder)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_how_to_go_on(
+    source: Path, tmp_path: Path, small_units: None, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    whole = content(run(source, tmp_path / "whole").folder)
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe, "_vocabulary", lambda *arguments: os.kill(os.getpid(), number))
+        with pytest.raises(Interrupted, match="the same command goes on where this one was") as stopped:
+            run(source, tmp_path / "out")
+    assert stopped.value.exit_code == code
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert list((tmp_path / ".out.work" / "units").glob("*.read.json"))
+    assert content(run(source, tmp_path / "out").folder) == whole
+
+
+def test_what_is_left_of_nothing_is_held_out_of_nothing(tmp_path: Path) -> None:
+    """Documents that cutting leaves empty end there: they are on no side, and the counts add up."""
+    draw = np.random.default_rng(5)
+    texts = [" ".join(f"w{n}" for n in draw.integers(0, 5000, 60)) for _ in range(200)]
+    repeats = [f"{texts[n]}\n\n{texts[n + 1]}" for n in range(0, 120, 2)]
+    lines = [json.dumps({"text": text, "id": f"d{n}"}) for n, text in enumerate([*texts, *repeats])]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+    for name, duplicates in (
+        ("paragraph", DuplicatesConfig(near=False, repeated_paragraphs=True)),
+        ("passage", DuplicatesConfig(near=False, passage_characters=100)),
+    ):
+        prepared = run(tmp_path / "texts.jsonl", tmp_path / name, duplicates=duplicates)
+        removed = prepared.manifest["removed"]
+        assert removed[f"nothing but repeated {name}s"] == 60
+        assert prepared.manifest["split"] == "group"
+        assert prepared.manifest["documents_in"] - sum(removed.values()) == prepared.manifest["documents_out"]
+
+
+def _interrupted(source: Path, output: Path, point: int | None, *, counted: Path, **options: Any) -> None:
     """Prepares, and kills itself at a point; without one it counts them."""
     passed = 0
 
@@ -259,7 +454,7 @@ def _interrupted(source: Path, output: Path, point: int | None, counted: Path) -
     write_text = Path.write_text
     Path.write_text = half_written
     atomic.rename, atomic.sync = around(atomic.rename), lambda descriptor: None
-    run(source, output)
+    run(source, output, **options)
     open_prepared(output)
     Path.write_text = write_text
     counted.write_text(str(passed))

@@ -8,11 +8,12 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from trivium import tokenizers
 from trivium.tokenizers import Tokenizer
-from trivium.tokenizers.pieces import Piece, as_html, as_terminal, pieces
+from trivium.tokenizers.pieces import Piece, as_html, as_plain, pieces, printable, with_ids
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +90,46 @@ def test_html_is_whole_escaped_and_says_the_id(byte_bpe: Tokenizer) -> None:
 
 
 def test_the_terminal_shows_text_and_obeys_none_of_it(byte_bpe: Tokenizer) -> None:
-    line = as_terminal(pieces(byte_bpe, "the cat\n\t[bold]\x1b[2J\x9b"))
-    assert line.plain == "the cat↵\n⇥[bold]␛[2J<0xC2><0x9B>"
-    assert len({span.style.bgcolor for span in line.spans[:3]}) > 1
-    console = Console(record=True, width=80, file=io.StringIO())
-    console.print(line)
-    assert "\x1b[2J" not in console.export_text()
+    shown = with_ids(pieces(byte_bpe, "the cat\n\t[bold]\x1b[2J\x9b"), 400)
+    above = shown.plain.split("\n")[0]
+    assert above.startswith("the") and " ↵" in above and "⇥" in above and "<0xC2>" in above and "␛" in above
+    grounds = [span.style.bgcolor for span in shown.spans if span.style != "dim"]
+    assert all(one != other for one, other in itertools.pairwise(grounds))
+    for system in ("standard", "truecolor"):
+        console = Console(width=400, file=io.StringIO(), force_terminal=True, color_system=system)
+        console.print(shown)
+        said = console.file.getvalue()
+        assert "\x1b[2J" not in said and len(set(re.findall(r"\x1b\[30;(10\d)m", said))) == 4
+
+
+def test_ids_stand_below_their_pieces_in_lines_of_the_width(byte_bpe: Tokenizer) -> None:
+    found = pieces(byte_bpe, "the cat,\nthe dog 漢 and the bird")
+    for width in (20, 60, 400, 1):
+        lines = with_ids(found, width).plain.split("\n")
+        above, below = lines[::3], lines[1::3]
+        assert [int(id) for line in below for id in line.split()] == [piece.id for piece in found]
+        assert width < 10 or max(cell_len(line) for line in lines) <= width
+        assert "".join(above).replace(" ", "").replace("↵", "") == "".join(p.text for p in found).replace(
+            " ", ""
+        ).replace("\n", "")
+        first = [line.split()[0] for line in below]
+        assert all(line.startswith(id) for id, line in zip(first, below, strict=True))
+    assert with_ids([], 80).plain == ""
+
+
+def test_plain_pieces_have_bars_between_them(byte_bpe: Tokenizer) -> None:
+    found = pieces(byte_bpe, "the\nx\u202e\x1b")
+    above, below = as_plain(found).split("\n")
+    assert above.split("|")[:3] == ["the", "↵", "x"] and "\x1b" not in above and "\u202e" not in above
+    assert below == " ".join(str(piece.id) for piece in found)
 
 
 def test_a_piece_is_a_value() -> None:
     assert Piece(id=1, text="a", start=0, end=1) == Piece(id=1, text="a", start=0, end=1)
+
+
+def test_what_a_terminal_would_obey_or_nobody_would_see_is_spelt_out() -> None:
+    assert printable("a\x1b[2J\x00\x7f\x9b\u202e\u200b\ufeff\u2066é") == (
+        "a␛[2J␀<U+007F><U+009B><U+202E><U+200B><U+FEFF><U+2066>é"
+    )
+    assert printable("a\tb\nc") == "a⇥b↵\nc" and printable("a\tb", tab="\t") == "a\tb"

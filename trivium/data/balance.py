@@ -1,19 +1,22 @@
-"""How much of a corpus is in which language, from which source, under which label, and how to weigh it otherwise.
+"""How much of a corpus is in which language, from which source, under which label, in which group.
 
-`count` tells, `shares` and `table` show, and three functions turn sizes into factors of repetition: by inverse
-frequency, by temperature, to a wanted distribution. A factor of 2 means that every document of the group is seen twice
-in one pass over the corpus, 0.5 that half of them are seen; `trivium.data.mixtures.repeats` decides which.
+`Balance` counts and shows; `tempered` turns sizes into shares that lift what is rare. How often each of them is then
+read is for `trivium.data.mixtures` to say.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
 
 from trivium.config import did_you_mean
-from trivium.data.documents import Document
+from trivium.data.licences import UNKNOWN
 from trivium.errors import ConfigError, DataError
 
-UNKNOWN = "unknown"
-_FIELDS: dict[str, str] = {"language": "language", "source": "origin", "label": "label", "group": "group"}
+By = Literal["language", "source", "label", "group"]
+"""What documents are counted and weighed by."""
+
+NAMED = 50
+"""So many names of each are told one by one: a corpus of web pages has as many groups as pages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,34 +34,50 @@ class Size:
         return Size(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(Size)})
 
 
-def value_of(document: Document, by: str) -> str:
-    """What ``document`` counts under; "unknown" where nobody said.
+class Balance:
+    """The sizes of all languages, sources, labels and groups, counted one document after the other."""
 
-    Raises:
-        ConfigError: ``by`` is no key.
-    """
-    if by not in _FIELDS:
-        raise ConfigError(
-            "documents are not counted by this", received=by, expected=", ".join(_FIELDS), fix=did_you_mean(by, _FIELDS)
-        )
-    return getattr(document, _FIELDS[by], None) or UNKNOWN
+    def __init__(self) -> None:
+        self._sizes: dict[str, dict[str, list[int]]] = {by: {} for by in get_args(By)}
+
+    def add(self, values: Mapping[str, Any], size: Size) -> None:
+        """Counts what is of one language, source, label and group; "unknown" where ``values`` does not say."""
+        for by, counted in self._sizes.items():
+            sums = counted.setdefault(values.get(by) or UNKNOWN, [0, 0, 0])
+            sums[0] += size.documents
+            sums[1] += size.bytes
+            sums[2] += size.tokens
+
+    def sizes(self, by: str) -> dict[str, Size]:
+        """The size of each value of ``by``, the largest in bytes first, equal ones by name.
+
+        Raises:
+            ConfigError: ``by`` is no key.
+        """
+        if by not in self._sizes:
+            raise ConfigError(
+                "documents are not counted by this",
+                received=by,
+                expected=", ".join(self._sizes),
+                fix=did_you_mean(by, self._sizes),
+            )
+        counted = sorted(self._sizes[by].items(), key=lambda item: (-item[1][1], item[0]))
+        return {name: Size(documents=sums[0], bytes=sums[1], tokens=sums[2]) for name, sums in counted}
+
+    def to_json(self) -> dict[str, Any]:
+        """By what: {"names": how many there are, "largest": {name: size}, "others": the size of the rest}."""
+        return {by: _largest(self.sizes(by)) for by in self._sizes}
 
 
-def count(documents: Iterable[Document], by: str, *, tokens: Iterable[int] | None = None) -> dict[str, Size]:
-    """The size of each value of ``by``, the largest in bytes first, equal ones by name.
-
-    Args:
-        documents: read once, so a stream will do.
-        by: "language", "source", "label" or "group".
-        tokens: the number of tokens of each document, in the same order.
-    """
-    totals: dict[str, Size] = {}
-    numbers = iter(tokens) if tokens is not None else None
-    for document in documents:
-        name = value_of(document, by)
-        size = Size(documents=1, bytes=document.num_bytes, tokens=next(numbers) if numbers else 0)
-        totals[name] = totals.get(name, Size()) + size
-    return dict(sorted(totals.items(), key=lambda item: (-item[1].bytes, item[0])))
+def table(told: Mapping[str, Any], *, most: int = 10) -> list[tuple[str, Size, float]]:
+    """(name, size, share of the bytes) of what `Balance.to_json` tells of one key: the largest, the others, and all."""
+    sizes = {name: Size(**size) for name, size in told["largest"].items()}
+    rows = list(sizes.items())[:most]
+    rest = told["names"] - len(rows)
+    if rest:
+        rows.append((f"{rest:,} others", _sum([*list(sizes.values())[most:], Size(**told["others"])])))
+    total = _sum(size for _, size in rows)
+    return [(name, size, size.bytes / max(total.bytes, 1)) for name, size in [*rows, ("all", total)]]
 
 
 def shares(sizes: Mapping[str, float]) -> dict[str, float]:
@@ -73,20 +92,6 @@ def shares(sizes: Mapping[str, float]) -> dict[str, float]:
     return {name: size / whole for name, size in sizes.items()}
 
 
-def table(sizes: Mapping[str, Size]) -> str:
-    """Lines of text: name, documents, bytes, tokens, and the share of bytes."""
-    parts = shares({name: size.bytes for name, size in sizes.items()})
-    width = max(len(name) for name in [*sizes, "total"])
-    rows = [(name, size, parts[name]) for name, size in sizes.items()]
-    rows.append(("total", sum(sizes.values(), Size()), 1.0))
-    lines = [f"{'':{width}}  {'documents':>12}  {'bytes':>15}  {'tokens':>15}  {'share':>7}"]
-    lines += [
-        f"{name:{width}}  {size.documents:>12,}  {size.bytes:>15,}  {size.tokens:>15,}  {part:>7.2%}"
-        for name, size, part in rows
-    ]
-    return "\n".join(lines)
-
-
 def tempered(sizes: Mapping[str, float], exponent: float) -> dict[str, float]:
     """Shares proportional to ``size ** exponent``: 1 leaves them, 0 makes them equal, between lifts what is rare.
 
@@ -96,10 +101,18 @@ def tempered(sizes: Mapping[str, float], exponent: float) -> dict[str, float]:
 
     Raises:
         ConfigError: the exponent is negative, not a number, or so large that a share becomes 0.
+        DataError: a size is not above 0.
     """
     if not 0 <= exponent < float("inf"):
         raise ConfigError("the exponent of a temperature must be 0 or more", received=exponent, fix="set 0.3, or 1")
-    _refuse_nothing(sizes)
+    empty = [name for name, size in sizes.items() if not 0 < size < float("inf")]
+    if empty or not sizes:
+        raise DataError(
+            "what has no size cannot be given a share",
+            received=", ".join(f"{name}: {sizes[name]}" for name in empty) or "no sizes",
+            expected="a size above 0 for each",
+            fix="leave out the empty ones",
+        )
     # Of the shares, not of the sizes: powers of large numbers overflow.
     powers = {name: part**exponent for name, part in shares(sizes).items()}
     if min(powers.values()) == 0:
@@ -109,50 +122,15 @@ def tempered(sizes: Mapping[str, float], exponent: float) -> dict[str, float]:
     return shares(powers)
 
 
-def factors(sizes: Mapping[str, float], target: Mapping[str, float], *, most: float | None = None) -> dict[str, float]:
-    """How often each group is repeated so that its share becomes ``target``; the whole keeps its size.
-
-    Args:
-        sizes: of each group, in bytes or tokens or documents.
-        target: a weight for each group, of any sum.
-        most: the greatest factor. What a group loses by it is lost: the whole becomes smaller. To give it to the
-            others, and for more than one pass, use `trivium.data.mixtures.plan`.
-
-    Raises:
-        ConfigError: a group without a weight, a weight without a group, or a greatest factor that is not above 0.
-    """
-    _refuse_nothing(sizes)
-    for name in [*target, *sizes]:
-        if name not in sizes or name not in target:
-            others = sizes if name not in sizes else target
-            raise ConfigError(
-                "the target and the sizes must name the same groups",
-                received=f"{name}, which only the {'target' if name not in sizes else 'sizes'} has",
-                expected=", ".join(others),
-                fix=did_you_mean(name, others),
-            )
-    if most is not None and not most > 0:
-        raise ConfigError("the greatest factor must be above 0", received=most, fix="set 4, or leave it out")
-    now, wanted = shares(sizes), shares(target)
-    return {name: min(wanted[name] / now[name], most or float("inf")) for name in sizes}
+def _largest(sizes: Mapping[str, Size]) -> dict[str, Any]:
+    named = dict(list(sizes.items())[:NAMED])
+    others = _sum(list(sizes.values())[NAMED:])
+    return {
+        "names": len(sizes),
+        "largest": {name: asdict(size) for name, size in named.items()},
+        "others": asdict(others),
+    }
 
 
-def inverse_frequency(sizes: Mapping[str, float], *, most: float | None = None) -> dict[str, float]:
-    """`factors` that give every group the same share."""
-    return factors(sizes, dict.fromkeys(sizes, 1.0), most=most)
-
-
-def by_temperature(sizes: Mapping[str, float], exponent: float, *, most: float | None = None) -> dict[str, float]:
-    """`factors` that give the shares of `tempered`."""
-    return factors(sizes, tempered(sizes, exponent), most=most)
-
-
-def _refuse_nothing(sizes: Mapping[str, float]) -> None:
-    empty = [name for name, size in sizes.items() if not 0 < size < float("inf")]
-    if empty or not sizes:
-        raise DataError(
-            "a group of nothing cannot be given a share",
-            received=", ".join(f"{name}: {sizes[name]}" for name in empty) or "no groups",
-            expected="a size above 0 for each",
-            fix="leave out the empty groups",
-        )
+def _sum(sizes: Iterable[Size]) -> Size:
+    return sum(sizes, Size())

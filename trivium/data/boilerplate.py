@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trivium.data.quality.words import ends_finished, pieces
+from trivium.data.quality.words import ends_finished, number_of_words, pieces
 
 POLICY_PHRASES = (
     "terms of use",
@@ -146,7 +146,7 @@ def _rule_against(line: str, config: BoilerplateConfig) -> str | None:
         return "word too long"
     if config.finished and not ends_finished(line):
         return "no end of a sentence"
-    if len(words) < config.words_min:
+    if len(words) < config.words_min or (not line.isascii() and number_of_words(words) < config.words_min):
         return "too few words"
     lowered = line.lower()
     if config.javascript and "javascript" in lowered:
@@ -166,7 +166,7 @@ def _is_navigation(line: str, words: list[str]) -> bool:
         return True
     if sum(map(str.isupper, letters)) > _UPPERCASE_SHARE * len(letters):
         return True
-    if len(words) > _NAVIGATION_WORDS_MAX:
+    if number_of_words(words) > _NAVIGATION_WORDS_MAX:
         return False
     return (
         _COUNTER.fullmatch(line.lower()) is not None

@@ -4,25 +4,25 @@ Nothing here holds the text: digests, signatures and a few facts of each documen
 bytes a document, and signatures are mapped from a file.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from trivium.data import spool
+from trivium.data.balance import By
 from trivium.data.dedup import exact, lsh, paragraphs, substrings
-from trivium.data.dedup.shingles import runs, word_numbers
 from trivium.data.documents import Document
 from trivium.data.funnel import Funnel
-from trivium.data.splits import is_held_out, sides
-from trivium.data.tasks import BOTH, REMOVED, TRAIN, VALIDATION, DuplicatesConfig, Unit
+from trivium.data.licences import UNKNOWN
+from trivium.data.pieces import head
+from trivium.data.splits import BOTH, REMOVED, TRAIN, VALIDATION, SplitBy, hold_out, repeated_shares
+from trivium.data.tasks import CUT, PASSAGES, READ, DuplicatesConfig, Unit
 from trivium.errors import DataError
 
-SplitBy = Literal["auto", "group", "cluster", "tail"]
 _EXAMPLES = 5
 
 
@@ -36,11 +36,15 @@ class Corpus:
         reports = [spool.read_json(unit.file("read.json")) for unit in self.units]
         rows = [row for report in reports for row in report["documents"]]
         self._starts = np.concatenate([[0], np.cumsum([len(report["documents"]) for report in reports])]).astype(int)
-        self.groups: list[str] = [row[0] for row in rows]
-        self.origins: list[str] = [row[1] for row in rows]
-        self.num_bytes = np.array([row[2] for row in rows], dtype=np.int64)
+        self.num_bytes = np.array([row[0] for row in rows], dtype=np.int64)
+        self.groups: list[str] = [row[1] for row in rows]
+        # Few values, each many times.
+        self.origins: list[str] = [sys.intern(row[2]) for row in rows]
+        self._languages, self._labels = ([sys.intern(row[n] or UNKNOWN) for row in rows] for n in (3, 4))
         self.fates = np.full(len(rows), TRAIN, dtype=np.uint8)
         self.clusters = np.arange(len(rows))
+        self.state = READ
+        """Which of a unit's files hold the texts as they are by now: never a later one, which a killed process left."""
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -61,32 +65,12 @@ class Corpus:
         Raises:
             DataError: one side would be empty.
         """
-        left = self.fates != REMOVED
-        if by == "auto":
-            by = "cluster" if len(np.unique(self.clusters)) < len(self) else "group"
-            held = self._held(fraction, by)
-            share = self.num_bytes[left & held].sum() / max(self.num_bytes[left].sum(), 1)
-            # Too few groups, or too unequal ones: one file, or two. Then the end of each is held out.
-            if not fraction / 2 <= share <= min(2 * fraction, (1 + fraction) / 2):
-                by = "tail"
-        held = self._held(fraction, by)
-        self.fates[left] = np.where(held[left], VALIDATION, TRAIN) if by != "tail" else BOTH
-        counts = Counter(self.fates[left].tolist())
-        if (by != "tail" and not (counts[TRAIN] and counts[VALIDATION])) or not left.any():
-            raise DataError(
-                "there is too little text to hold any out",
-                received=f"{int(left.sum())} documents; train {counts[TRAIN]}, validation {counts[VALIDATION]}",
-                expected="at least one document on each side",
-                fix='give more text, or set split to "tail"',
-            )
-        return by
+        removed = self.fates == REMOVED
+        self.fates, found = hold_out(self.groups, self.clusters, self.num_bytes, fraction, by, removed=removed)
+        return found
 
-    def remove_leaks(self, threshold: float, funnel: Funnel, *, words: int = 8) -> None:
-        """Marks held-out documents that training has nearly word for word.
-
-        One goes when at least ``threshold`` of its words lie in runs of ``words`` words that training also has; case
-        and punctuation make no difference. Shorter documents are compared whole. The memory it takes is that of the
-        held-out text: training is read past it.
+    def remove_leaks(self, threshold: float, funnel: Funnel) -> None:
+        """Marks held-out documents that training has nearly word for word: ``threshold`` of their words, or more.
 
         Raises:
             DataError: nothing is left to validate on.
@@ -94,8 +78,7 @@ class Corpus:
         held = np.flatnonzero(self.fates == VALIDATION)
         if not len(held) or threshold > 1:
             return
-        numbers = [word_numbers(document.text) for document, side in self._kept() if side == VALIDATION]
-        shares = self._shares(numbers, words)
+        shares = repeated_shares(self._texts(VALIDATION), self._texts(TRAIN))
         leaked = held[shares >= threshold]
         of = {int(index): f"{share:.0%} of its words" for index, share in zip(held, shares, strict=True)}
         self._remove("near-duplicate of training", leaked, of, "", funnel)
@@ -117,71 +100,77 @@ class Corpus:
         for unit, (begin, end) in zip(self.units, self._slices(), strict=True):
             spool.write_array(unit.file("gone"), gone[ends[begin] : ends[end]])
 
+    def take_cut(self, funnel: Funnel) -> None:
+        """Goes on with the texts that the tasks have cut, and tells what they cut."""
+        for unit, (begin, end) in zip(self.units, self._slices(), strict=True):
+            report = spool.read_json(unit.file("cut.json"))
+            funnel.add(Funnel.from_json(report["funnel"]))
+            self._are_now(begin, end, report["bytes"])
+        self.state = CUT
+
     def cut_passages(self, characters: int, funnel: Funnel) -> None:
-        """Rewrites the units without passages of ``characters`` that were said before. Holds all the text."""
-        documents = [list(unit.documents()) for unit in self.units]
+        """Writes the units without passages of ``characters`` that were said before. Holds all the text."""
+        documents = [list(spool.read_documents(unit.file(self.state))) for unit in self.units]
         flat = [document for some in documents for document in some]
         texts = ["" if fate == REMOVED else d.text for d, fate in zip(flat, self.fates.tolist(), strict=True)]
-        after = iter(substrings.without_repeated(texts, characters=characters))
+        after = substrings.without_repeated(texts, characters=characters)
         funnel.step("repeated passage")
-        for unit, some in zip(self.units, documents, strict=True):
-            cut = []
-            for document in some:
-                text = next(after)
-                new = replace(document, text=text if text.strip() else "")
-                if new.text and new.text != document.text:
-                    funnel.change("repeated passage", document, new)
-                cut.append(new)
-            spool.write_documents(unit.file("cut.jsonl"), cut)
+        for unit, some, (begin, end) in zip(self.units, documents, self._slices(), strict=True):
+            alive = (self.fates[begin:end] != REMOVED).tolist()
+            cut = [
+                funnel.cut("repeated passage", document, text) if lives else document
+                for document, text, lives in zip(some, after[begin:end], alive, strict=True)
+            ]
+            spool.write_documents(unit.file(PASSAGES), cut)
+            self._are_now(begin, end, [document.num_bytes for document in cut])
+        self.state = PASSAGES
 
     def save_fates(self) -> None:
-        """Writes for each unit what becomes of its documents."""
+        """Writes for each unit what becomes of its documents: once, when all is decided."""
         for unit, (begin, end) in zip(self.units, self._slices(), strict=True):
             spool.write_array(unit.file("fate"), self.fates[begin:end])
 
-    def texts(self, tail: float) -> Iterator[str]:
-        """The text that is trained on: of documents on both sides the part before the last ``tail``."""
-        for document, side in self._kept():
-            if side == TRAIN:
-                yield document.text
-            elif side == BOTH:
-                yield document.text[: int(len(document.text) * (1 - tail))]
+    def trained_bytes(self, by: By) -> dict[str, int]:
+        """The bytes to train on of each source, language, label or group."""
+        values = {"source": self.origins, "language": self._languages, "label": self._labels, "group": self.groups}
+        sizes: Counter[str] = Counter()
+        for name, size, fate in zip(values[by], self.num_bytes.tolist(), self.fates.tolist(), strict=True):
+            if fate in (TRAIN, BOTH):
+                sizes[name] += size
+        return dict(sizes)
+
+    def texts(self, tail: float, most_bytes: int | None = None) -> Iterator[str]:
+        """The text that is trained on: of documents on both sides the part before the last ``tail``.
+
+        With ``most_bytes`` about so much of it, in whole documents drawn evenly from all over it.
+        """
+        share = 1.0
+        if most_bytes is not None:
+            trained = np.isin(self.fates, (TRAIN, BOTH))
+            share = min(1.0, most_bytes / max(int(self.num_bytes[trained].sum()), 1))
+        seen = taken = 0
+        for fate in (TRAIN, BOTH):
+            for text in self._texts(fate):
+                size = len(text)
+                if taken <= share * seen:
+                    taken += size
+                    yield text if fate == TRAIN else head(text, tail)
+                seen += size
 
     # Inside ------------------------------------------------------------------------------------------------------
 
-    def _kept(self) -> Iterator[tuple[Document, int]]:
-        self.save_fates()
-        for unit in self.units:
-            yield from unit.kept()
+    def _texts(self, fate: int) -> Iterator[str]:
+        """The texts of the documents with this fate."""
+        for unit, (begin, end) in zip(self.units, self._slices(), strict=True):
+            if (self.fates[begin:end] == fate).any():
+                for document, its in unit.kept(self.state, self.fates[begin:end]):
+                    if its == fate:
+                        yield document.text
 
-    def _held(self, fraction: float, by: SplitBy) -> np.ndarray:
-        if by == "cluster":
-            return sides(self.groups, self.clusters, fraction)
-        held = {group: is_held_out(group, fraction) for group in set(self.groups)}
-        return np.fromiter((held[group] for group in self.groups), dtype=bool, count=len(self))
-
-    def _shares(self, numbers: Sequence[np.ndarray], words: int) -> np.ndarray:
-        """Of each held-out document the share of its words that training has in runs."""
-        found = [runs(each, words) for each in numbers]
-        known = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *found]))
-        seen = np.zeros(len(known) + 1, dtype=bool)
-        short: set[bytes] = set()
-        for text in (document.text for document, side in self._kept() if side == TRAIN):
-            trained = word_numbers(text)
-            if len(trained) < words:
-                short.add(trained.tobytes())
-            elif len(known):
-                run = runs(trained, words)
-                place = np.minimum(np.searchsorted(known, run), len(known) - 1)
-                seen[place[known[place] == run]] = True
-        return np.array(
-            [
-                _covered(seen[np.searchsorted(known, run)], len(each), words)
-                if len(each) >= words
-                else float(each.tobytes() in short)
-                for each, run in zip(numbers, found, strict=True)
-            ]
-        )
+    def _are_now(self, begin: int, end: int, num_bytes: Sequence[int]) -> None:
+        """Texts were cut: those of which nothing is left are removed, as the funnel was told."""
+        self.num_bytes[begin:end] = num_bytes
+        self.fates[begin:end][self.num_bytes[begin:end] == 0] = REMOVED
 
     def _remove(
         self, stage: str, indices: np.ndarray, of: np.ndarray | dict[int, str], verb: str, funnel: Funnel
@@ -202,7 +191,8 @@ class Corpus:
 
     def _document(self, index: int) -> Document:
         unit = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return next(islice(self.units[unit].documents(), index - int(self._starts[unit]), None))
+        found = spool.read_documents(self.units[unit].file(self.state))
+        return next(islice(found, index - int(self._starts[unit]), None))
 
     def _slices(self) -> list[tuple[int, int]]:
         return list(zip(self._starts[:-1].tolist(), self._starts[1:].tolist(), strict=True))
@@ -220,12 +210,3 @@ class Corpus:
             whole[begin:end] = spool.read_array(unit.file(kind))
         whole.flush()
         return whole
-
-
-def _covered(hits: np.ndarray, words: int, length: int) -> float:
-    """The share of ``words`` that lie in a run of ``length`` at which ``hits`` is True."""
-    starts = np.flatnonzero(hits)
-    covered = np.zeros(words + 1, dtype=np.int64)
-    np.add.at(covered, starts, 1)
-    np.add.at(covered, starts + length, -1)
-    return float((np.cumsum(covered[:-1]) > 0).mean())

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trivium.errors import DataError
@@ -89,19 +89,6 @@ def read_documents(
                 fix="point at a folder of text, or convert the files to .txt",
             )
     return documents, skipped
-
-
-def join_groups(documents: Sequence[Document]) -> list[Document]:
-    """One document for each group, in the order in which the groups first come, two blank lines between its parts.
-
-    The parts of a module speak of the same things: read one after the other, each is the context of the next.
-    """
-    groups: dict[str, list[Document]] = {}
-    for document in documents:
-        groups.setdefault(document.group, []).append(document)
-    return [
-        replace(parts[0], id=group, text="\n\n\n".join(part.text for part in parts)) for group, parts in groups.items()
-    ]
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:

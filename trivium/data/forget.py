@@ -21,16 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trivium.data.licences import UNKNOWN
 from trivium.data.prepared import (
     DOCUMENTS,
+    DOCUMENTS_SHA256,
     FUNNEL,
     FUNNEL_PAGE,
     MANIFEST,
     Prepared,
+    documents_sha256,
     fingerprint,
     open_prepared,
 )
-from trivium.data.provenance import StoredDocument, stored_documents, text_sha256
+from trivium.data.provenance import StoredDocument, balance_of, stored_documents, text_sha256
 from trivium.data.runs import RunThatSaw, runs_that_saw
 from trivium.data.shards import ShardWriter, TokenStore
 from trivium.data.staging import staged_folder
@@ -208,8 +211,9 @@ def _mentions(example: Any, ids: set[str]) -> bool:
 def _manifest(prepared: Prepared, staging: Path, gone: Sequence[StoredDocument]) -> dict[str, Any]:
     """The manifest of the new folder: its counts and fingerprint, and hashes of what was removed."""
     stores = {side: TokenStore.open(staging / side, verify=False) for side in SIDES}
-    now = fingerprint(prepared.tokenizer, stores["train"], stores["validation"])
-    manifest = dict(prepared.manifest)
+    documents = documents_sha256(staging)
+    now = fingerprint(prepared.tokenizer, stores["train"], stores["validation"], documents)
+    manifest = {**prepared.manifest, DOCUMENTS_SHA256: documents}
     removals = [
         {
             "id_sha256": [text_sha256(i) for i in document.ids],
@@ -226,16 +230,21 @@ def _manifest(prepared: Prepared, staging: Path, gone: Sequence[StoredDocument])
         manifest["documents_out"] -= sum(_different(gone).values())
     counts = {"documents": "num_documents", "tokens": "num_tokens", "text_bytes": "num_bytes"}
     manifest["sides"] = {s: {key: getattr(store, name) for key, name in counts.items()} for s, store in stores.items()}
+    if "balance" in manifest:
+        manifest["balance"] = balance_of(staging, stores["train"]).to_json()
     return manifest | _fewer(manifest, gone)
 
 
 def _fewer(manifest: Mapping[str, Any], gone: Sequence[StoredDocument]) -> dict[str, Any]:
-    """What the manifest counts by licence, without the documents that are gone."""
+    """What the manifest counts by licence, and names in its mixture, without the documents that are gone."""
     fewer: dict[str, Any] = {}
     if isinstance(manifest.get("licences"), Mapping):
         left = Counter(manifest["licences"])
         left.subtract(_different(gone))
         fewer["licences"] = {name: count for name, count in sorted(left.items()) if count > 0}
+    if isinstance(manifest.get("mixture"), Mapping):  # a group may have the name of its only document
+        ids = {i for document in gone for i in document.ids}
+        fewer["mixture"] = {name: part for name, part in manifest["mixture"].items() if name not in ids}
     return fewer
 
 
@@ -244,7 +253,7 @@ def _different(gone: Sequence[StoredDocument]) -> Counter[str]:
     once = {(document.side, document.ids, document.sha256): document for document in gone}
     counts: Counter[str] = Counter()
     for document in once.values():
-        counts[document.licence or "unknown"] += len(document.ids)
+        counts[document.licence or UNKNOWN] += len(document.ids)
     return counts
 
 

@@ -5,7 +5,7 @@ of the lost, so that a rule that removes the wrong text is seen.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from trivium.data.documents import Document
@@ -16,6 +16,7 @@ _NAMED_FILES = 10_000
 
 STAGES = (
     "file passed over",
+    "forgotten",
     "cleaning",
     "boilerplate",
     "language",
@@ -113,6 +114,23 @@ class Funnel:
             _count(step.details, name, count)
         told = ", ".join(f"{name} {count}" for name, count in (details or {}).items())
         self._show(step, after.id, told, after.text)
+
+    def cut(self, stage: str, document: Document, text: str, details: Mapping[str, int] | None = None) -> Document:
+        """The document with what is left of its text; told as a change, or as its end if that is nothing."""
+        if text == document.text:
+            return document
+        after = replace(document, text=text if text.strip() else "")
+        if after.text:
+            self.change(stage, document, after, details)
+        else:
+            self.remove(stage, document, rule=f"nothing but {stage}s")
+        return after
+
+    def forget(self, document: Document) -> None:
+        """A document that has to stay out: counted, and nothing of it is told."""
+        step = self.step("forgotten")
+        step.documents_removed += 1
+        step.bytes += document.num_bytes
 
     def step(self, stage: str, rule: str | None = None) -> Step:
         """The step of a rule, shown even where it removes nothing; ``rule`` is the only one of its stage if None."""

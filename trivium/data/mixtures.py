@@ -1,7 +1,7 @@
-"""Mixtures: how often each source is read so that a corpus has the shares one wants.
+"""Mixtures: how often each source, language, label or group is read so that a corpus has the shares one wants.
 
 Muennighoff et al. 2023, "Scaling Data-Constrained Language Models", section 6: up to 4 passes over the same data are
-nearly as good as new data, and past 16 they are worth almost nothing. So no source is read more than `most_passes`
+nearly as good as new data, and past 16 they are worth almost nothing. So nothing is read more than `most_passes`
 times (4 unless said otherwise), and what it cannot give is given by the others in proportion to their weights.
 
 `plan` computes passes from sizes alone. `repeats` then says for one document, from nothing but its id and the seed, how
@@ -10,36 +10,49 @@ often it is read: workers need not talk, and a larger mixture contains every sma
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trivium.config import did_you_mean
-from trivium.data.balance import tempered
+from trivium.data.balance import By, tempered
 from trivium.errors import ConfigError, DataError
 
 _EXACT = 1e-9
+_NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
     """What is wanted."""
 
+    by: By = "source"
+    """What has a weight: sources, languages, labels or groups. What states none is "unknown", which is one too."""
     weights: dict[str, float] | None = None
-    """Of each source, of any sum; without, the sizes are the weights."""
+    """Of each source (or language, label, group), of any sum; without, the sizes are the weights."""
     exponent: float = 1.0
     """Weights are taken to this power before they become shares: 1 leaves them, 0.3 lifts the small ones, 0 makes all
     equal."""
     most_passes: float = 4.0
-    """No source is read more often than this."""
+    """Nothing is read more often than this."""
     total_tokens: int | None = None
     """How much to take; without, as much as there is with the shares exactly as wanted."""
+    total_passes: float | None = None
+    """The same, as passes over all there is: 1 keeps the size of the corpus."""
     seed: int = 0
     """Decides which documents are in a pass that is not whole."""
+
+    def __post_init__(self) -> None:
+        if self.total_tokens is not None and self.total_passes is not None:
+            raise ConfigError(
+                "the size of a mixture is said twice",
+                received=f"total_tokens {self.total_tokens:,}, total_passes {self.total_passes:g}",
+                fix="leave one of them out",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One source of a mixture."""
+    """One source of a mixture; or one language, label or group."""
 
     size: float
     """Tokens of one pass."""
@@ -49,6 +62,8 @@ class Part:
     """The share that was asked for."""
     share: float
     """The share that it gets."""
+    capped: bool = False
+    """It gave less than was wanted, because nothing is read more than `most_passes` times."""
 
     @property
     def tokens(self) -> float:
@@ -62,30 +77,20 @@ class Plan:
 
     parts: dict[str, Part]
     """By source, in the order of the sizes."""
-    capped: tuple[str, ...]
-    """Sources that gave less than their share, because no source is read more than `most_passes` times."""
 
     @property
     def tokens(self) -> float:
         """Of the whole mixture."""
         return sum(part.tokens for part in self.parts.values())
 
-    def __str__(self) -> str:
-        width = max(map(len, self.parts))
-        lines = [
-            f"{name:{width}}  {part.passes:8.3f} passes  {part.tokens:>15,.0f} tokens  {part.share:7.2%}"
-            + (
-                f"  (wanted {part.wanted:.2%}: it is read {part.passes:g} times and no more)"
-                if name in self.capped
-                else ""
-            )
-            for name, part in self.parts.items()
-        ]
-        return "\n".join(lines)
+    @property
+    def capped(self) -> tuple[str, ...]:
+        """Those that gave less than their share."""
+        return tuple(name for name, part in self.parts.items() if part.capped)
 
 
 def plan(sizes: Mapping[str, float], mixture: Mixture) -> Plan:
-    """How often each source is read.
+    """How often each source, or whatever the mixture weighs by, is read.
 
     Without a total, the mixture ends when the first source has been read `most_passes` times: the shares are exact, and
     nothing is capped. With a total, every source gives its share of it; one that would be read too often is held at
@@ -93,28 +98,37 @@ def plan(sizes: Mapping[str, float], mixture: Mixture) -> Plan:
     filling").
 
     Args:
-        sizes: tokens of one pass over each source (or bytes, or documents: the unit of the total).
+        sizes: tokens of one pass over each (or bytes, or documents: the unit of the total).
         mixture: what is wanted.
 
     Raises:
         DataError: a source of size 0.
         ConfigError: a weight that is not above 0, a name that is no source, a source without a weight, or a total that
-            the sources cannot give.
+            they cannot give.
     """
     wanted = _wanted(sizes, mixture)
     most = {name: mixture.most_passes * size for name, size in sizes.items()}
-    if mixture.total_tokens is None:
+    total = mixture.total_tokens
+    if mixture.total_passes is not None:
+        total = mixture.total_passes * sum(sizes.values())
+    if total is None:
         total = min(most[name] / wanted[name] for name in sizes)
         tokens = {name: min(total * wanted[name], most[name]) for name in sizes}
         capped: set[str] = set()
     else:
-        tokens, capped = _filled(most, wanted, mixture)
+        tokens, capped = _filled(most, wanted, total, mixture.most_passes)
     whole = sum(tokens.values())
     parts = {
-        name: Part(size=size, passes=tokens[name] / size, wanted=wanted[name], share=tokens[name] / whole)
+        name: Part(
+            size=size,
+            passes=tokens[name] / size,
+            wanted=wanted[name],
+            share=tokens[name] / whole,
+            capped=name in capped,
+        )
         for name, size in sizes.items()
     }
-    return Plan(parts=parts, capped=tuple(name for name in sizes if name in capped))
+    return Plan(parts=parts)
 
 
 def repeats(document_id: str, passes: float, *, seed: int = 0) -> int:
@@ -136,50 +150,48 @@ def _wanted(sizes: Mapping[str, float], mixture: Mixture) -> dict[str, float]:
     empty = [name for name, size in sizes.items() if not 0 < size < math.inf]
     if empty or not sizes:
         raise DataError(
-            "a source without text cannot be mixed",
-            received=", ".join(empty) or "no sources",
+            f"a {mixture.by} without text cannot be mixed",
+            received=", ".join(empty) or f"no {mixture.by}s",
             expected="a size above 0 for each",
-            fix="leave it out of the sources, and of the weights",
+            fix="leave it out of the weights",
         )
     weights = dict(sizes) if mixture.weights is None else mixture.weights
     for name, weight in weights.items():
         if name not in sizes:
             raise ConfigError(
-                "a weight is given to a source that is not there",
+                f"a weight is given to a {mixture.by} that is not there",
                 received=name,
-                expected=", ".join(sizes),
+                expected=_listed(list(sizes)),
                 fix=did_you_mean(name, sizes),
             )
         if not 0 < weight < math.inf:
             raise ConfigError(
-                "the weight of a source must be above 0",
+                f"the weight of a {mixture.by} must be above 0",
                 received=f"{name}: {weight}",
-                fix="leave the source out to read nothing of it",
+                fix=f"leave the {mixture.by} out to read nothing of it" if mixture.by == "source" else "set it near 0",
             )
     missing = [name for name in sizes if name not in weights]
     if missing:
         raise ConfigError(
-            "a source has no weight",
+            f"a {mixture.by} has no weight",
             received=f"weights for {', '.join(weights)}",
-            expected=f"one for {', '.join(missing)} too",
-            fix="give every source a weight, or none",
+            expected=f"one for {_listed(missing)} too",
+            fix=f"give every {mixture.by} a weight, or none",
         )
     return tempered({name: weights[name] for name in sizes}, mixture.exponent)
 
 
 def _filled(
-    most: Mapping[str, float], wanted: Mapping[str, float], mixture: Mixture
+    most: Mapping[str, float], wanted: Mapping[str, float], total: float, most_passes: float
 ) -> tuple[dict[str, float], set[str]]:
-    """Tokens of each source for a given total, and which sources are held at what they have at most."""
-    total = mixture.total_tokens
-    assert total is not None
+    """Tokens of each for a given total, and which are held at what they have at most."""
     reachable = sum(most.values())
     if not 0 < total <= reachable * (1 + _EXACT):
         raise ConfigError(
-            "the sources cannot give the total that is asked for",
+            "there is not enough text for the total that is asked for",
             received=f"{total:,} tokens",
-            expected=f"above 0, and at most {math.floor(reachable):,}: every source read {mixture.most_passes:g} times",
-            fix="lower total_tokens, add text, or raise most_passes",
+            expected=f"above 0, and at most {math.floor(reachable):,}: everything read {most_passes:g} times",
+            fix="lower the total, add text, or raise most_passes",
         )
     capped: set[str] = set()
     while True:
@@ -192,3 +204,7 @@ def _filled(
         capped.update(over)
     given = {name: most[name] if name in capped else min(most[name], left * wanted[name] / weight) for name in most}
     return given, capped
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")

@@ -29,8 +29,8 @@ _PACKAGES = str(Path(__file__).parents[2])
 class Pool(Protocol):
     """What carries out tasks."""
 
-    def map(self, requests: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The answers in the order of the requests. Raises the error of the first that failed."""
+    def map(self, requests: Sequence[dict[str, Any]]) -> Iterator[None]:
+        """Goes on as the requests are done, in their order. Raises the error of the first that failed."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -41,7 +41,7 @@ class Pool(Protocol):
 class Here:
     """Carries out tasks in this process, one after the other: for a few documents that are known to be harmless."""
 
-    def map(self, requests: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def map(self, requests: Sequence[dict[str, Any]]) -> Iterator[None]:
         """See `Pool`."""
         return map(perform, requests)
 
@@ -59,14 +59,14 @@ class Processes:
         """``count`` workers of at most ``memory_gib`` each; a file whose reading takes longer is passed over."""
         self._memory_gib = memory_gib
         self._seconds = seconds_a_file
-        self._tasks: queue.SimpleQueue[tuple[dict[str, Any], Future[dict[str, Any]]] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[tuple[dict[str, Any], Future[None]] | None] = queue.SimpleQueue()
         self._workers: set[_Worker] = set()
         self._closing = False
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
 
-    def map(self, requests: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def map(self, requests: Sequence[dict[str, Any]]) -> Iterator[None]:
         """See `Pool`."""
-        futures: list[Future[dict[str, Any]]] = [Future() for _ in requests]
+        futures: list[Future[None]] = [Future() for _ in requests]
         for task in zip(requests, futures, strict=True):
             self._tasks.put(task)
         for future in futures:
@@ -100,17 +100,15 @@ class Processes:
         if worker is not None:
             self._stop(worker)
 
-    def _answered(
-        self, request: dict[str, Any], future: "Future[dict[str, Any]]", worker: "_Worker | None"
-    ) -> "_Worker | None":
+    def _answered(self, request: dict[str, Any], future: "Future[None]", worker: "_Worker | None") -> "_Worker | None":
         """Answers ``future``, with as many workers as it takes; returns the last where it can go on."""
         while True:
             if worker is None:
                 worker = _Worker(self._memory_gib)
                 self._workers.add(worker)
             answer = worker.ask(request, self._seconds)
-            if "answer" in answer:
-                future.set_result(answer["answer"])
+            if "done" in answer:
+                future.set_result(None)
                 return worker
             if "failed" in answer:
                 future.set_exception(errors.from_json(answer["failed"]))
@@ -147,7 +145,10 @@ class _Worker:
             raise _worker_ended("it did not start")
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The last line of the answer; ``{"at": file or None, "why": text}`` if there came none."""
+        """The last line of the answer; ``{"at": file or None, "why": text}`` if there came none.
+
+        Only the reading of a file may take no longer than ``seconds``: the rest is our own, and takes what it takes.
+        """
         assert self._process.stdin is not None
         at: str | None = None
         try:
@@ -155,7 +156,7 @@ class _Worker:
             self._process.stdin.flush()
         except BrokenPipeError:
             return {"at": None, "why": "it had ended"}
-        while (line := self._line(seconds)) is not None:
+        while (line := self._line(None if at is None else seconds)) is not None:
             if "at" not in line:
                 return line
             at = line["at"]
@@ -169,7 +170,7 @@ class _Worker:
             if stream is not None:
                 stream.close()
 
-    def _line(self, seconds: float) -> dict[str, Any] | None:
+    def _line(self, seconds: float | None) -> dict[str, Any] | None:
         """The next line; None where none comes in time, or at all."""
         assert self._process.stdout is not None
         while b"\n" not in self._unread:

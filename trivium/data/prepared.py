@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 FUNNEL = "funnel.json"
 FUNNEL_PAGE = "funnel.html"
 DOCUMENTS = "documents.jsonl"
+DOCUMENTS_SHA256 = "documents_sha256"
 PASSED_OVER = "passed_over.jsonl"
 
 
@@ -42,7 +43,7 @@ class Prepared:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the shards and the vocabulary."""
+        """SHA-256 over the shards, the vocabulary, and where the documents come from."""
         return self.manifest["fingerprint"]
 
     @property
@@ -68,15 +69,49 @@ def open_prepared(folder: str | Path, *, verify: bool = True) -> Prepared:
     manifest = _read_manifest(folder)
     train, validation = (TokenStore.open(folder / side, verify=verify) for side in ("train", "validation"))
     tokenizer = tokenizers.load(folder)
-    if fingerprint(tokenizer, train, validation) != manifest["fingerprint"]:
+    documents = manifest.get(DOCUMENTS_SHA256)
+    if verify and documents is not None and documents != documents_sha256(folder):
+        raise _altered(folder / DOCUMENTS, "its SHA-256 is not that of the manifest")
+    if fingerprint(tokenizer, train, validation, documents) != manifest["fingerprint"]:
         raise _altered(folder, "the shards or the vocabulary are not those of the manifest")
     return Prepared(folder=folder, manifest=manifest, tokenizer=tokenizer, train=train, validation=validation)
 
 
-def fingerprint(tokenizer: tokenizers.Tokenizer, train: TokenStore, validation: TokenStore) -> str:
-    """One number for all the data a model was trained and measured on."""
-    parts = (tokenizer.files()["tokenizer.json"], train.fingerprint, validation.fingerprint)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def fingerprint(
+    tokenizer: tokenizers.Tokenizer, train: TokenStore, validation: TokenStore, documents: str | None
+) -> str:
+    """One number for all the data a model was trained and measured on.
+
+    ``documents`` is the `documents_sha256` of the folder; None for data of a version that did not write it down.
+    """
+    parts = [tokenizer.files()["tokenizer.json"], train.fingerprint, validation.fingerprint]
+    return hashlib.sha256("\n".join([*parts, *([documents] if documents else [])]).encode()).hexdigest()
+
+
+def documents_sha256(folder: Path) -> str:
+    """SHA-256 of the file that says where the documents of a prepared folder come from. Raises `StorageError`."""
+    try:
+        with (folder / DOCUMENTS).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise untold(folder / DOCUMENTS, error) from error
+
+
+def untold(path: Path, error: OSError) -> StorageError:
+    """The error for prepared data whose documents cannot be told."""
+    return StorageError(
+        "this data does not tell which documents are in it",
+        received=f"{path}: {error.strerror}",
+        fix="prepare it again with this version",
+    )
+
+
+def forgotten_in(folder: Path) -> list[dict[str, Any]]:
+    """What `trivium.data.forget` wrote down in the folder; nothing where no prepared data is."""
+    try:
+        return list(_read_manifest(folder).get("forgotten", ()))
+    except UserError:
+        return []
 
 
 def foreign_files(folder: Path) -> list[str]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivium.data.prepared import DOCUMENTS, Prepared
+from trivium.data.balance import Balance, Size
+from trivium.data.prepared import DOCUMENTS, Prepared, untold
+from trivium.data.shards import TokenStore
 from trivium.errors import DataError, StorageError
 
 
@@ -31,7 +33,13 @@ class StoredDocument:
     """SPDX identifier, where it is known."""
     sha256: str
     """Of its text."""
-    line: str
+    group: str | None = None
+    """The group it was split by; data of an earlier version does not tell."""
+    language: str | None = None
+    """Its language, where it is known."""
+    label: str | None = None
+    """Its label, where it has one."""
+    line: str = ""
     """The line as it stands in the file."""
 
 
@@ -46,11 +54,7 @@ def stored_documents(folder: Path) -> Iterator[StoredDocument]:
     try:
         file = path.open(encoding="utf-8")
     except OSError as error:
-        raise StorageError(
-            "this data does not tell which documents are in it",
-            received=f"{path}: {error.strerror}",
-            fix="prepare it again with this version",
-        ) from error
+        raise untold(path, error) from error
     with file:
         for number, line in enumerate(file, start=1):
             try:
@@ -61,6 +65,24 @@ def stored_documents(folder: Path) -> Iterator[StoredDocument]:
                     received=f"{path}, line {number}",
                     fix="prepare it again, or copy the folder again from where it was made",
                 ) from error
+
+
+def balance_of(folder: Path, train: TokenStore) -> Balance:
+    """How much there is to train on in each language, from each source, under each label and in each group.
+
+    A document that a mixture repeats counts as often as it is there. Raises what `stored_documents` raises.
+    """
+    balance = Balance()
+    for document in stored_documents(folder):
+        if document.side == "train":
+            first, last = train.boundaries[document.index : document.index + 2].tolist()
+            size = Size(
+                documents=len(document.ids),
+                bytes=int(train.document_bytes[document.index]),
+                tokens=last - first,
+            )
+            balance.add(vars(document), size)
+    return balance
 
 
 def data_facts(prepared: Prepared) -> dict[str, str]:
@@ -75,6 +97,18 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise StorageError("the file cannot be read", received=f"{path}: {error.strerror}") from error
+
+
+def content_sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files below a folder. Raises `StorageError`."""
+    if not path.is_dir():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for inner in sorted(each for each in path.rglob("*") if each.is_file()):
+        digest.update(
+            f"{inner.relative_to(path).as_posix()}\n{file_sha256(inner)}\n".encode("utf-8", "surrogateescape")
+        )
+    return digest.hexdigest()
 
 
 def tokenizer_sha256(folder: Path) -> str | None:
@@ -99,5 +133,8 @@ def _stored(fields: dict[str, Any], line: str) -> StoredDocument:
         source=fields.get("source"),
         licence=fields.get("licence"),
         sha256=fields["sha256"],
+        group=fields.get("group"),
+        language=fields.get("language"),
+        label=fields.get("label"),
         line=line,
     )

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from trivium import errors
 from trivium.data.tasks import perform
-from trivium.errors import Unsupported, UserError
+from trivium.errors import StorageError, Unsupported, UserError
 
 
 class Cluster:
@@ -30,14 +30,14 @@ class Cluster:
         self._ray = ray
         self._started = False
 
-    def map(self, requests: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def map(self, requests: Sequence[dict[str, Any]]) -> Iterator[None]:
         """See `trivium.data.pool.Pool`."""
         task = self._ray.remote(_answer)
         for reference in [task.remote(request) for request in requests]:
             answer = self._ray.get(reference)
             if "failed" in answer:
                 raise errors.from_json(answer["failed"])
-            yield answer["answer"]
+            yield
 
     def __enter__(self) -> Self:
         if not self._ray.is_initialized():
@@ -53,6 +53,9 @@ class Cluster:
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     """As `trivium.data.worker` answers: errors as data, since Ray would wrap them in its own."""
     try:
-        return {"answer": perform(request)}
+        perform(request)
+        return {"done": True}
     except UserError as error:
         return {"failed": error.to_json()}
+    except OSError as error:
+        return {"failed": StorageError("a file of the work folder cannot be used", received=error).to_json()}

@@ -15,6 +15,7 @@ from trivium.data.documents import Document
 from trivium.data.funnel import Funnel
 from trivium.data.privacy import Privacy, redact
 from trivium.data.quality import QualityConfig, Verdict, harm, judge, language, perplexity
+from trivium.data.quality.blocklist import load_blocklist
 from trivium.errors import ConfigError
 
 
@@ -32,6 +33,8 @@ class TextConfig:
     """Which lines go."""
     languages: tuple[str, ...] = ()
     """Keep only these, by ISO 639-1 codes such as en; none keeps all. What a source states of itself is believed."""
+    identify_language: bool = False
+    """Identify the language of documents whose source does not state it, to count and to weigh by."""
     language_probability: float = 0.5
     """Least probability of an identified language."""
     quality: QualityConfig = field(default_factory=lambda: QualityConfig(rules=()))
@@ -68,7 +71,7 @@ def refine(document: Document, config: TextConfig, funnel: Funnel) -> Document |
         if not document.text.strip():
             funnel.remove("boilerplate", document, rule="nothing but boilerplate")
             return None
-    if config.languages:
+    if config.languages or config.identify_language:
         document, verdict = _language(document, config)
         if verdict.rule is not None:
             funnel.remove("language", document, verdict.detail, rule=verdict.rule)
@@ -81,6 +84,12 @@ def refine(document: Document, config: TextConfig, funnel: Funnel) -> Document |
         text, counts = redact(document.text, config.privacy)
         document = _altered(document, text, "privacy", funnel, details=dict(sorted(counts.items())))
     return document
+
+
+def forget_models() -> None:
+    """Reads models and lists again when they are needed next."""
+    for cached in (_ngram_model, _classifier, load_blocklist):
+        cached.cache_clear()
 
 
 def _altered(
@@ -102,14 +111,16 @@ def _altered(
 
 def _language(document: Document, config: TextConfig) -> tuple[Document, Verdict]:
     """The document with its language, and whether it is one of those asked for."""
-    rule = f"language: not {', '.join(config.languages)}"
     if document.language is not None:
-        code = document.language.lower().split("-")[0]
-        return document, Verdict() if code in config.languages else Verdict(rule=rule, detail=f"{code}, as stated")
-    code, probability = language.identify(document.text, minimum_probability=config.language_probability)
-    if code in config.languages:
-        return replace(document, language=code), Verdict()
-    return document, Verdict(rule=rule, detail=f"{code} ({probability:.2f})")
+        code, told = document.language.lower().split("-")[0], "as stated"
+    else:
+        code, probability = language.identify(document.text, minimum_probability=config.language_probability)
+        told = f"{probability:.2f}"
+        if code != language.UNDETERMINED:
+            document = replace(document, language=code)
+    if not config.languages or code in config.languages:
+        return document, Verdict()
+    return document, Verdict(rule=f"language: not {', '.join(config.languages)}", detail=f"{code} ({told})")
 
 
 def _judged(document: Document, config: TextConfig):

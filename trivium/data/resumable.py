@@ -73,14 +73,7 @@ class ShuffledSource(ABC, Generic[BatchType]):
         Raises:
             DataError: the state was taken from other data or with other settings.
         """
-        differing = [name for name, value in self._identity.items() if state.get(name) != value]
-        if differing:
-            raise DataError(
-                "the run cannot be resumed on these batches: they are not the ones it was trained on",
-                received=", ".join(f"{name} {self._identity[name]}" for name in differing),
-                expected=", ".join(f"{name} {state.get(name)}" for name in differing),
-                fix="resume with the same data and settings, or start a new run",
-            )
+        check_same(self._identity, state)
         self._consumed = int(state["consumed"])
 
     def _share(self, rows: int) -> slice:
@@ -125,3 +118,15 @@ def check_enough(store: TokenStore, tokens: int) -> None:
 def identity_of(kind: str, store: TokenStore, rows: int, *, context_tokens: int) -> dict[str, Any]:
     """What must be the same for the state of a source over ``store`` to be resumed."""
     return {"source": kind, "data": store.fingerprint, "rows": rows, "context_tokens": context_tokens}
+
+
+def check_same(identity: dict[str, Any], state: dict[str, Any]) -> None:
+    """Refuse a state that was taken from other data or with other settings than ``identity`` tells of."""
+    differing = [name for name, value in identity.items() if state.get(name) != value]
+    if differing:
+        raise DataError(
+            "the run cannot be resumed on these batches: they are not the ones it was trained on",
+            received=", ".join(f"{name} {identity[name]}" for name in differing),
+            expected=", ".join(f"{name} {state.get(name)}" for name in differing),
+            fix="resume with the same data and settings, or start a new run",
+        )

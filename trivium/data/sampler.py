@@ -96,42 +96,26 @@ class WindowSource(ShuffledSource[CausalBatch]):
         )
 
 
-class StreamSource(ShuffledSource[CausalBatch]):
-    """Contiguous rows for truncated back-propagation: each row of a batch carries on from the same row of the last.
+class Strips:
+    """The documents of a store in a line, in a new order each epoch, cut in ``rows`` strips that are read side by side.
 
-    Every epoch lines the documents up in a new order and cuts the line in ``rows`` strips, read side by side. The
-    last batch of an epoch may be shorter: its ``lengths`` say so and its ``mask`` is False beyond. The first batch
-    of an epoch has ``continues`` False in all rows. At most ``rows`` tokens an epoch are left over.
+    At most ``rows`` tokens an epoch are left over.
     """
 
-    def __init__(
-        self, store: TokenStore, *, context_tokens: int, rows: int, seed: int = 0, rank: int = 0, world: int = 1
-    ):
-        """``rows`` strips, read ``context_tokens`` at a time, make one global batch.
-
-        Raises:
-            DataError: there is less text than one window for each row.
-            ConfigError: there are fewer rows than ranks.
-        """
-        check_sizes(context_tokens, rows, world)
-        check_enough(store, context_tokens * rows)
-        self._store = store
-        self._width = context_tokens
-        self._rows = rows
-        self._strip = (store.num_tokens - 1) // rows
+    def __init__(self, store: TokenStore, *, rows: int, seed: int) -> None:
+        self._store, self._rows, self._seed = store, rows, seed
+        self.length = (store.num_tokens - 1) // rows
+        """Tokens of a strip that have a next one to predict."""
         self._ordered: tuple[int, np.ndarray, np.ndarray] | None = None
-        identity = identity_of("stream", store, rows, context_tokens=context_tokens)
-        items = -(-self._strip // context_tokens)
-        super().__init__(identity, items=items, items_per_batch=1, seed=seed, rank=rank, world=world)
 
-    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
-        begin = int(places[0]) * self._width
-        length = min(self._width, self._strip - begin)
-        rows = np.arange(self._rows)[self._share(self._rows)]
+    def window(self, epoch: int, begin: int, width: int, share: slice) -> CausalBatch:
+        """``width`` tokens of the strips in ``share``, from ``begin`` on; masked beyond the end of the strip."""
+        length = min(width, self.length - begin)
+        rows = np.arange(self._rows)[share]
         # Beyond the strip the next row's tokens stand: they are masked, and clipped at the end of the text.
-        line = np.minimum(rows[:, None] * self._strip + begin + np.arange(self._width + 1), self._store.num_tokens - 1)
-        ids = torch.from_numpy(self._store.gather(self._positions(int(epochs[0]), line)))
-        valid = torch.arange(self._width) < length
+        line = np.minimum(rows[:, None] * self.length + begin + np.arange(width + 1), self._store.num_tokens - 1)
+        ids = torch.from_numpy(self._store.gather(self._positions(epoch, line)))
+        valid = torch.arange(width) < length
         return CausalBatch(
             tokens=ids[:, :-1].contiguous(),
             targets=ids[:, 1:].contiguous(),
@@ -151,6 +135,35 @@ class StreamSource(ShuffledSource[CausalBatch]):
         _, starts, line_starts = self._ordered
         document = np.searchsorted(line_starts, line, side="right") - 1
         return starts[document] + line - line_starts[document]
+
+
+class StreamSource(ShuffledSource[CausalBatch]):
+    """Contiguous rows for truncated back-propagation: each row of a batch carries on from the same row of the last.
+
+    Every epoch lines the documents up in a new order and cuts the line in ``rows`` strips, read side by side. The
+    last batch of an epoch may be shorter: its ``lengths`` say so and its ``mask`` is False beyond. The first batch
+    of an epoch has ``continues`` False in all rows. At most ``rows`` tokens an epoch are left over.
+    """
+
+    def __init__(
+        self, store: TokenStore, *, context_tokens: int, rows: int, seed: int = 0, rank: int = 0, world: int = 1
+    ):
+        """``rows`` strips, read ``context_tokens`` at a time, make one global batch.
+
+        Raises:
+            DataError: there is less text than one window for each row.
+            ConfigError: there are fewer rows than ranks.
+        """
+        check_sizes(context_tokens, rows, world)
+        check_enough(store, context_tokens * rows)
+        self._width, self._rows = context_tokens, rows
+        self._strips = Strips(store, rows=rows, seed=seed)
+        identity = identity_of("stream", store, rows, context_tokens=context_tokens)
+        items = -(-self._strips.length // context_tokens)
+        super().__init__(identity, items=items, items_per_batch=1, seed=seed, rank=rank, world=world)
+
+    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
+        return self._strips.window(int(epochs[0]), int(places[0]) * self._width, self._width, self._share(self._rows))
 
 
 class Seq2SeqSource(ShuffledSource[Seq2SeqBatch]):

@@ -8,42 +8,30 @@ sides still share, mostly copied paragraphs, is then removed from validation.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from trivium.data.dedup.clusters import components
 from trivium.data.dedup.shingles import runs, word_numbers
-from trivium.data.documents import Document
 from trivium.errors import DataError
 
+TRAIN, VALIDATION, BOTH, REMOVED = range(4)
+"""What becomes of a document. Of one on both sides the end is held out."""
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Documents to train on and documents to measure with."""
+SplitBy = Literal["auto", "group", "cluster", "tail"]
+"""What is held out: whole groups, whole groups with all that nearly repeats them, or the end of every document."""
 
-    train: list[Document]
-    """To train on, the vocabulary included."""
-    validation: list[Document]
-    """Never trained on."""
-    by: str
-    """"group" or "cluster", or "tail" where there were too few of them."""
+RUN_WORDS = 8
+"""So many words in a row are repeated, and not just usual."""
 
 
 def is_held_out(group: str, fraction: float) -> bool:
     """Whether a group belongs to validation: a fixed number in [0, 1) from its name, compared with ``fraction``."""
     digest = hashlib.blake2b(group.encode("utf-8", "surrogatepass"), digest_size=8, person=b"trivium split").digest()
     return int.from_bytes(digest, "little") < fraction * 2**64
-
-
-def split_by_group(documents: Iterable[Document], fraction: float) -> Split:
-    """Hold out the groups that `is_held_out` names."""
-    train: list[Document] = []
-    validation: list[Document] = []
-    for document in documents:
-        (validation if is_held_out(document.group, fraction) else train).append(document)
-    return Split(train=train, validation=validation, by="group")
 
 
 def sides(groups: Sequence[str], clusters: np.ndarray, fraction: float) -> np.ndarray:
@@ -55,7 +43,8 @@ def sides(groups: Sequence[str], clusters: np.ndarray, fraction: float) -> np.nd
 
     Args:
         groups: the group of each document, [N].
-        clusters: for each document the index of the first of its cluster, [N], as `dedup.lsh.clusters` gives it.
+        clusters: for each document the index of the first of its cluster, [N], as `dedup.lsh.clusters` gives it; where
+            nobody looked for near-copies, each document its own.
         fraction: the share of the groups that is held out, in (0, 1). Clusters that hang many groups together make the
             share of the text less certain.
 
@@ -72,85 +61,95 @@ def sides(groups: Sequence[str], clusters: np.ndarray, fraction: float) -> np.nd
     return held[first[numbers]]
 
 
-def split_by_cluster(documents: Sequence[Document], clusters: np.ndarray, fraction: float) -> Split:
-    """Hold out the documents that `sides` names."""
-    held = sides([document.group for document in documents], clusters, fraction).tolist()
-    return Split(
-        train=[document for document, out in zip(documents, held, strict=True) if not out],
-        validation=[document for document, out in zip(documents, held, strict=True) if out],
-        by="cluster",
-    )
+def hold_out(
+    groups: Sequence[str],
+    clusters: np.ndarray,
+    num_bytes: np.ndarray,
+    fraction: float,
+    by: SplitBy = "auto",
+    *,
+    removed: np.ndarray | None = None,
+) -> tuple[np.ndarray, str]:
+    """What becomes of each document so that about ``fraction`` of the bytes is held out, and by what it was split.
 
-
-def split_by_tail(documents: Iterable[Document], fraction: float) -> Split:
-    """Hold out the last ``fraction`` of the characters of every document: for a single book, or a few."""
-    train: list[Document] = []
-    validation: list[Document] = []
-    for document in documents:
-        cut = int(len(document.text) * (1 - fraction))
-        train.append(replace(document, text=document.text[:cut]))
-        validation.append(replace(document, text=document.text[cut:]))
-    return Split(train=[d for d in train if d.text], validation=[d for d in validation if d.text], by="tail")
-
-
-def split(documents: Sequence[Document], fraction: float, *, by: str = "auto") -> Split:
-    """Hold out about ``fraction`` of the text.
+    "auto" is by cluster, or by group where there are no near-copies, unless the groups are so few or so unequal that
+    validation would get less than half or more than twice its share, and then by tail.
 
     Args:
-        documents: all of them.
+        groups, clusters: as `sides` takes them, [N].
+        num_bytes: of each text, [N].
         fraction: in (0, 1).
-        by: "group"; "tail"; or "auto", which is by group unless the groups are so few or so unequal that validation
-            would get less than half or more than twice its share, and then by tail.
+        by: what to hold out.
+        removed: documents that are in the corpus no more, [N] bool; they still hang groups together. None: all are.
+
+    Returns:
+        TRAIN, VALIDATION, BOTH or REMOVED for each document, [N] uint8; and "cluster", "group" or "tail".
 
     Raises:
         DataError: one side would be empty.
     """
-    result = split_by_group(documents, fraction) if by != "tail" else split_by_tail(documents, fraction)
+    left = np.ones(len(groups), dtype=bool) if removed is None else ~removed
+    kind = by if by != "auto" else "cluster" if len(np.unique(clusters)) < len(groups) else "group"
+    held = sides(groups, clusters if kind == "cluster" else np.arange(len(groups)), fraction)
     if by == "auto":
-        whole = sum(len(document.text) for document in documents)
-        held = sum(len(document.text) for document in result.validation)
-        if not fraction / 2 <= held / max(whole, 1) <= min(2 * fraction, (1 + fraction) / 2):
-            result = split_by_tail(documents, fraction)
-    if not result.train or not result.validation:
+        share = num_bytes[left & held].sum() / max(num_bytes[left].sum(), 1)
+        # Too few groups, or too unequal ones: one file, or two. Then the end of each is held out.
+        if not fraction / 2 <= share <= min(2 * fraction, (1 + fraction) / 2):
+            kind = "tail"
+    fates = np.full(len(groups), REMOVED, dtype=np.uint8)
+    fates[left] = BOTH if kind == "tail" else np.where(held[left], VALIDATION, TRAIN)
+    counts = Counter(fates[left].tolist())
+    has_head = bool((num_bytes[left] * (1 - fraction) >= 1).any())  # the first part of a text of one letter is empty
+    if not (has_head if kind == "tail" else counts[TRAIN] and counts[VALIDATION]):
         raise DataError(
             "there is too little text to hold any out",
-            received=f"{len(documents)} documents; train {len(result.train)}, validation {len(result.validation)}",
+            received=f"{int(left.sum())} documents; train {counts[TRAIN]}, validation {counts[VALIDATION]}",
             expected="at least one document on each side",
             fix='give more text, or set split to "tail"',
         )
-    return result
+    return fates, kind
 
 
-def remove_leaks(split: Split, *, words: int = 8, threshold: float = 0.5) -> tuple[Split, list[tuple[Document, float]]]:
-    """Take out of validation what training has nearly word for word.
+def repeated_shares(held_out: Iterable[str], trained: Iterable[str], *, words: int = RUN_WORDS) -> np.ndarray:
+    """Of each held-out text the share of its words that lie in runs of ``words`` that a trained text also has.
 
-    A validation document goes when at least ``threshold`` of its words lie in runs of ``words`` words that training
-    also has; case and punctuation make no difference. Shorter documents are compared whole.
+    Case and punctuation make no difference; a shorter text is compared whole. The memory it takes is that of the
+    held-out texts: training is read past them.
 
     Returns:
-        The split without them, and each removed document with its share of repeated words.
+        Shares in [0, 1], in the order of ``held_out``, which is read before ``trained``.
     """
-    trained = [word_numbers(document.text) for document in split.train]
-    known = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *(runs(ids, words) for ids in trained)]))
-    short = {tuple(ids.tolist()) for ids in trained if len(ids) < words}
-    kept: list[Document] = []
-    removed: list[tuple[Document, float]] = []
-    for document in split.validation:
-        ids = word_numbers(document.text)
-        share = _repeated_share(ids, known, words) if len(ids) >= words else float(tuple(ids.tolist()) in short)
-        if share >= threshold:
-            removed.append((document, share))
-        else:
-            kept.append(document)
-    return replace(split, validation=kept), removed
+    numbers = [word_numbers(text) for text in held_out]
+    found = [runs(each, words) for each in numbers]
+    known = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *found]))
+    seen = np.zeros(len(known) + 1, dtype=bool)
+    # Nearly all runs of training are unknown: most are found out by their first bits, which spares searching for them.
+    shift = np.uint64(64 - max(16, (8 * len(known)).bit_length()))
+    begun = np.zeros(1 << (64 - int(shift)), dtype=bool)
+    begun[known >> shift] = True
+    short: set[bytes] = set()
+    for each in map(word_numbers, trained):
+        if len(each) < words:
+            short.add(each.tobytes())
+        elif len(known):
+            run = runs(each, words)
+            run = run[begun[run >> shift]]
+            place = np.minimum(np.searchsorted(known, run), len(known) - 1)
+            seen[place[known[place] == run]] = True
+    return np.array(
+        [
+            _covered(seen[np.searchsorted(known, run)], len(each), words)
+            if len(each) >= words
+            else float(each.tobytes() in short)
+            for each, run in zip(numbers, found, strict=True)
+        ]
+    )
 
 
-def _repeated_share(ids: np.ndarray, known: np.ndarray, words: int) -> float:
-    """The share of words that lie in a run that is in ``known`` (sorted)."""
-    found = runs(ids, words)
-    place = np.minimum(np.searchsorted(known, found), max(len(known) - 1, 0))
-    hits = np.flatnonzero(known[place] == found) if len(known) else np.zeros(0, dtype=np.int64)
-    covered = np.zeros(len(ids) + 1, dtype=np.int64)
-    np.add.at(covered, hits, 1)
-    np.add.at(covered, hits + words, -1)
+def _covered(hits: np.ndarray, words: int, length: int) -> float:
+    """The share of ``words`` that lie in a run of ``length`` at which ``hits`` is True."""
+    starts = np.flatnonzero(hits)
+    covered = np.zeros(words + 1, dtype=np.int64)
+    np.add.at(covered, starts, 1)
+    np.add.at(covered, starts + length, -1)
     return float((np.cumsum(covered[:-1]) > 0).mean())

@@ -16,6 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from trivium.data.documents import Document
+from trivium.errors import StorageError
 from trivium.runtime import atomic
 
 _NAME = "array"
@@ -63,5 +64,12 @@ def _whole(path: Path) -> Iterator[Path]:
     try:
         yield partial
         atomic.rename(partial, path)
+    except OSError as error:
+        raise StorageError(
+            "the data cannot be written",
+            received=f"{error.filename or path}: {error.strerror or error}",
+            expected="a place with enough space and write permission",
+            fix="free some space or choose another --output",
+        ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -10,16 +10,20 @@ again:
     units/00012.digests       their digests [N, 2] uint64;  .signatures [N, entries] uint32, where asked for
     units/00012.units         digests of their paragraphs [units] uint64, and .counts of how many each has
     units/00012.read.json     the funnel of the unit and its sources: written last, it says that reading is done
-    units/00012.fate          decided over all units: what becomes of each document, [N] uint8
-    units/00012.gone          paragraphs that go, [units] bool
+    units/00012.gone          decided over all units: paragraphs that go, [units] bool
     units/00012.cut.jsonl     the documents without them
+    units/00012.cut.json      the funnel of cutting, and the bytes that are left of each document: written last
+    units/00012.passages.jsonl   the documents without repeated passages
+    units/00012.fate          decided over all units: what becomes of each document, [N] uint8
     units/00012.ids           the token ids of all documents, one after the other, [tokens] uint32
     units/00012.encoded.json  which documents they are: written last
+
+A text has a file for each of its states, so that what a task reads never depends on how far a killed preparation came.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,14 +38,18 @@ from trivium.data.dedup.minhash import MinHashConfig, signatures
 from trivium.data.dedup.paragraphs import ParagraphConfig
 from trivium.data.documents import Document
 from trivium.data.funnel import Funnel
+from trivium.data.licences import UNKNOWN
+from trivium.data.pieces import Piece, pieces
+from trivium.data.provenance import text_sha256
 from trivium.data.readers import HARMLESS, Part, PassedOver, ReadOptions, read_part
-from trivium.data.refine import TextConfig, refine
+from trivium.data.refine import TextConfig, forget_models, refine
+from trivium.data.splits import REMOVED
 
-Announce = Callable[[str], None]
-"""Told the name of the file that is being read, before it is opened."""
+Announce = Callable[[str | None], None]
+"""Told the name of the file that is being read, before it is opened; and None when there are no more."""
 
-TRAIN, VALIDATION, BOTH, REMOVED = range(4)
-"""What becomes of a document, a number in `fate`. Of one on both sides the end is held out."""
+READ, CUT, PASSAGES = "jsonl", "cut.jsonl", "passages.jsonl"
+"""The states of a text: as the rules leave it, without repeated paragraphs, without repeated passages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +80,8 @@ class Settings:
     duplicates: DuplicatesConfig
     join_groups: bool
     held_out_tail: float
+    forgotten: tuple[str, ...] = ()
+    """SHA-256 of the ids and the texts of documents to leave out, without a word of them in the funnel."""
 
 
 class Unit:
@@ -85,36 +95,34 @@ class Unit:
         """One of the files that the head of this module lists."""
         return self._stem.with_name(f"{self._stem.name}.{kind}")
 
-    def documents(self) -> Iterator[Document]:
-        """Those that the rules kept, as they are by now."""
-        cut = self.file("cut.jsonl")
-        return spool.read_documents(cut if cut.exists() else self.file("jsonl"))
-
-    def kept(self) -> Iterator[tuple[Document, int]]:
-        """(document, side) of each that goes into the corpus, as far as it is decided."""
-        fates = spool.read_array(self.file("fate")).tolist()
-        for document, fate in zip(self.documents(), fates, strict=True):
-            if fate != REMOVED and document.text:
+    def kept(self, state: str, fates: np.ndarray) -> Iterator[tuple[Document, int]]:
+        """(document, fate) of each that is not removed, with its text as it is in ``state``."""
+        for document, fate in zip(spool.read_documents(self.file(state)), fates.tolist(), strict=True):
+            if fate != REMOVED:
                 yield document, fate
 
 
-def perform(request: dict[str, Any], announce: Announce = lambda name: None) -> dict[str, Any]:
-    """Carries out a request, which is JSON, as is the answer.
+def perform(request: dict[str, Any], announce: Announce = lambda name: None) -> None:
+    """Carries out a request, which is JSON; "key" is that of its preparation. The answer lies in the work folder.
 
     Raises `UserError` for a source or a model that cannot be used, and `OSError` for a folder that cannot be written.
     """
     work = Path(request["work"])
     unit = Unit(work, request["unit"])
-    settings = _settings(str(work))
+    settings = _settings(str(work), request["key"])
     if request["task"] == "read":
-        return _read(unit, settings, request, announce)
-    if request["task"] == "cut":
-        return _cut(unit, settings)
-    return _encode(unit, settings, work)
+        _read(unit, settings, request, announce)
+    elif request["task"] == "cut":
+        _cut(unit, settings)
+    else:
+        _encode(unit, settings, work, request["state"])
 
 
-@lru_cache(maxsize=2)
-def _settings(work: str) -> Settings:
+@lru_cache(maxsize=1)
+def _settings(work: str, key: str) -> Settings:
+    # Another preparation in the same process: what the last one read may have changed under the same name.
+    forget_models()
+    _tokenizer.cache_clear()
     path = Path(work) / "settings.json"
     return configuration.from_dict(Settings, spool.read_json(path), source=str(path))
 
@@ -122,18 +130,23 @@ def _settings(work: str) -> Settings:
 # Reading ---------------------------------------------------------------------------------------------------------
 
 
-def _read(unit: Unit, settings: Settings, request: dict[str, Any], announce: Announce) -> dict[str, Any]:
+def _read(unit: Unit, settings: Settings, request: dict[str, Any], announce: Announce) -> None:
     """Documents of the unit that the rules keep, with what is needed to find their copies."""
-    funnel, sources = Funnel(), _Sources()
+    funnel, sources, forgotten = Funnel(), _Sources(), frozenset(settings.forgotten)
     kept: list[Document] = []
     for document in _documents(unit, settings, request, funnel, announce):
         funnel.enter(document)
         sources.add(document)
-        refined = refine(document, settings.text, funnel)
+        told = Funnel()
+        refined = refine(document, settings.text, told)
+        if forgotten and not forgotten.isdisjoint(_hashes(document, refined)):
+            funnel.forget(document)  # and what the rules told of it, which quotes it
+            continue
+        funnel.add(told)
         if refined is not None:
             kept.append(refined)
     texts = [document.text for document in kept]
-    spool.write_documents(unit.file("jsonl"), kept)
+    spool.write_documents(unit.file(READ), kept)
     digests = exact.as_array([exact.digest(text) for text in texts])
     spool.write_array(unit.file("digests"), digests)
     if settings.duplicates.near:
@@ -145,10 +158,9 @@ def _read(unit: Unit, settings: Settings, request: dict[str, Any], announce: Ann
     report = {
         "funnel": funnel.to_json(),
         "sources": sources.rows(),
-        "documents": [[d.group, d.origin, d.num_bytes] for d in kept],
+        "documents": [[d.num_bytes, d.group, d.origin, d.language, d.label] for d in kept],
     }
     spool.write_json(unit.file("read.json"), report)
-    return {}
 
 
 def _documents(
@@ -176,6 +188,14 @@ def _documents(
             else:
                 reason = f"{document.reason} ({document.detail})" if document.detail else document.reason
                 funnel.pass_over(document.name, reason, part.source)
+    announce(None)
+
+
+def _hashes(document: Document, refined: Document | None) -> Iterator[str]:
+    """What a document that was forgotten is known by: its id, and its text as it was stored."""
+    yield text_sha256(document.id)
+    if refined is not None:
+        yield refined.hash
 
 
 def _storable(document: Document) -> Document:
@@ -201,7 +221,7 @@ class _Sources:
         row = self._rows.setdefault(document.origin, {"documents": 0, "bytes": 0, "licences": {}})
         row["documents"] += 1
         row["bytes"] += document.num_bytes
-        licence = document.licence or "unknown"
+        licence = document.licence or UNKNOWN
         row["licences"][licence] = row["licences"].get(licence, 0) + 1
         self._hashes.setdefault(document.origin, hashlib.sha256()).update(bytes.fromhex(document.hash))
 
@@ -213,101 +233,37 @@ class _Sources:
 # Cutting and encoding --------------------------------------------------------------------------------------------
 
 
-def _cut(unit: Unit, settings: Settings) -> dict[str, Any]:
-    """The documents without the paragraphs that the corpus has elsewhere."""
+def _cut(unit: Unit, settings: Settings) -> None:
+    """The documents without the paragraphs that the corpus has elsewhere; nothing goes of those that are removed."""
     gone = spool.read_array(unit.file("gone"))
     ends = np.cumsum(spool.read_array(unit.file("counts")))
-    funnel, cut = Funnel(), []
-    fates = spool.read_array(unit.file("fate"))
-    for document, fate, end, begin in zip(
-        spool.read_documents(unit.file("jsonl")), fates, ends, np.r_[0, ends[:-1]], strict=True
-    ):
-        text = document.text
-        if fate != REMOVED:
-            text = paragraphs.without(text, gone[begin:end], settings.duplicates.paragraphs)
-        after = replace(document, text=text if text.strip() else "")
-        if after.text != document.text:
-            if after.text:
-                details = {"paragraphs": int(gone[begin:end].sum())}
-                funnel.change("repeated paragraph", document, after, details)
-            else:
-                funnel.remove("repeated paragraph", document, rule="nothing but repeated paragraphs")
-        cut.append(after)
-    spool.write_documents(unit.file("cut.jsonl"), cut)
-    return {"funnel": funnel.to_json()}
+    funnel, after = Funnel(), []
+    for document, end, begin in zip(spool.read_documents(unit.file(READ)), ends, np.r_[0, ends[:-1]], strict=True):
+        text = paragraphs.without(document.text, gone[begin:end], settings.duplicates.paragraphs)
+        after.append(funnel.cut("repeated paragraph", document, text, {"paragraphs": int(gone[begin:end].sum())}))
+    spool.write_documents(unit.file(CUT), after)
+    spool.write_json(unit.file("cut.json"), {"funnel": funnel.to_json(), "bytes": [d.num_bytes for d in after]})
 
 
-def _encode(unit: Unit, settings: Settings, work: Path) -> dict[str, Any]:
+def _encode(unit: Unit, settings: Settings, work: Path, state: str) -> None:
     """The ids of the unit's documents, each between BOS and EOS where the vocabulary has them."""
     tokenizer = _tokenizer(str(work / "tokenizer"))
     before = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
     after = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
-    pieces = list(_pieces(unit.kept(), settings))
-    encoded = [[*before, *ids, *after] for ids in tokenizer.encode_batch([piece.text for piece in pieces])]
+    kept = unit.kept(state, spool.read_array(unit.file("fate")))
+    found = list(pieces(kept, join_groups=settings.join_groups, held_out_tail=settings.held_out_tail))
+    encoded = [[*before, *ids, *after] for ids in tokenizer.encode_batch([piece.text for piece in found])]
     flat = np.fromiter((i for ids in encoded for i in ids), dtype=np.uint32, count=sum(map(len, encoded)))
     spool.write_array(unit.file("ids"), flat)
-    rows = [
-        {
-            "side": piece.side,
-            "tokens": len(ids),
-            "bytes": len(piece.text.encode()),
-            "ids": piece.ids,
-            "source": piece.source,
-            "licence": piece.licence,
-            "sha256": hashlib.sha256(piece.text.encode()).hexdigest(),
-        }
-        for piece, ids in zip(pieces, encoded, strict=True)
-    ]
+    rows = [_row(piece, len(ids)) for piece, ids in zip(found, encoded, strict=True)]
     spool.write_json(unit.file("encoded.json"), rows)
-    return {}
 
 
-@dataclass(kw_only=True)
-class _Piece:
-    """What becomes one document of a shard."""
-
-    side: str
-    text: str
-    ids: list[str]
-    source: str
-    licence: str | None
-    group: str
-
-
-def _pieces(kept: Iterator[tuple[Document, int]], settings: Settings) -> Iterator[_Piece]:
-    """Documents, neighbours of one group joined where that is asked for; of those on both sides, both."""
-    last: _Piece | None = None
-    for document, side in kept:
-        for name, text in _sides(document.text, side, settings.held_out_tail):
-            piece = _Piece(
-                side=name,
-                text=text,
-                ids=[document.id],
-                source=document.origin,
-                licence=document.licence,
-                group=document.group,
-            )
-            if settings.join_groups and last is not None and _same_group(last, piece):
-                # The parts of a module speak of the same things: each is the context of the next.
-                last.text += "\n\n\n" + text
-                last.ids.append(document.id)
-                continue
-            if last is not None:
-                yield last
-            last = piece
-    if last is not None:
-        yield last
-
-
-def _same_group(left: _Piece, right: _Piece) -> bool:
-    return all(getattr(left, name) == getattr(right, name) for name in ("group", "source", "side", "licence"))
-
-
-def _sides(text: str, side: int, tail: float) -> list[tuple[str, str]]:
-    if side != BOTH:
-        return [("validation" if side == VALIDATION else "train", text)]
-    cut = int(len(text) * (1 - tail))
-    return [(name, part) for name, part in (("train", text[:cut]), ("validation", text[cut:])) if part]
+def _row(piece: Piece, tokens: int) -> dict[str, Any]:
+    """All that is told of a piece but its text."""
+    row = asdict(piece)
+    content = row.pop("text").encode()
+    return {**row, "tokens": tokens, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from typing import Any
 
 from trivium.data import spool
 from trivium.data.documents import Document
+from trivium.data.provenance import file_sha256
 from trivium.data.readers import Part
 from trivium.data.tasks import Unit
 from trivium.runtime.atomic import hidden
@@ -32,6 +33,7 @@ class WorkFolder:
         self.folder = hidden(output, WORK)
         self.given = hidden(output, GIVEN)
         """What came through standard input: it cannot be read twice."""
+        self._key = ""
 
     def begin(
         self,
@@ -49,9 +51,11 @@ class WorkFolder:
         units = [{"parts": [part.to_json() for part in some]} for some in _units(parts)]
         raw = _raw_units(documents)
         digests = [_digest(document) for some in raw for document in some]
-        plan = {"wanted": wanted, "units": units, "files": [_state(part) for part in parts], "given": digests}
+        states = [self._state(path) for path in dict.fromkeys(part.path for part in parts)]
+        plan = {"wanted": wanted, "units": units, "files": states, "given": digests}
         key = hashlib.sha256(json.dumps(plan, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
-        if self._key() != key:
+        self._key = key
+        if self._key_of_last() != key:
             shutil.rmtree(self.folder, ignore_errors=True)
             (self.folder / "units").mkdir(parents=True)
             spool.write_json(self.folder / "settings.json", settings)
@@ -61,17 +65,28 @@ class WorkFolder:
         for leftover in (self.folder / "units").glob(".*"):
             leftover.unlink(missing_ok=True)
         parts_of = [{"parts": []} for _ in raw] + units
-        return [
-            {"task": "read", "work": str(self.folder), "unit": number, "stuck": [], "strict": strict, **unit}
-            for number, unit in enumerate(parts_of)
-        ]
+        return [self.request("read", n, stuck=[], strict=strict, **unit) for n, unit in enumerate(parts_of)]
+
+    def request(self, task: str, unit: int, **more: Any) -> dict[str, Any]:
+        """What `trivium.data.tasks.perform` is asked for, after `begin`."""
+        return {"task": task, "work": str(self.folder), "key": self._key, "unit": unit, **more}
 
     def remove(self) -> None:
         """Deletes what there is: what it was for is done, or cannot be done."""
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self.given, ignore_errors=True)
 
-    def _key(self) -> str | None:
+    def _state(self, path: str) -> list[int | str]:
+        """What changes when the file does."""
+        try:
+            status = Path(path).stat()
+        except OSError:  # gone since it was listed: whoever reads it will tell
+            return [-1, -1]
+        if Path(path).parent == self.given:  # written anew each time, with the same content perhaps
+            return [status.st_size, file_sha256(Path(path))]
+        return [status.st_size, status.st_mtime_ns]
+
+    def _key_of_last(self) -> str | None:
         try:
             return spool.read_json(self.folder / _PLAN)["key"]
         except (OSError, ValueError, KeyError):
@@ -113,9 +128,3 @@ def _raw_units(documents: Iterable[Document]) -> list[list[Document]]:
 def _digest(document: Document) -> str:
     text = "\n".join((document.id, document.group, document.hash))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _state(part: Part) -> list[int]:
-    """What changes when the file does."""
-    status = Path(part.path).stat()
-    return [status.st_size, status.st_mtime_ns]

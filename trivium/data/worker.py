@@ -1,7 +1,8 @@
 """A worker process of `trivium prepare`: answers each line of standard input, a request in JSON, with lines.
 
     {"at": "a.pdf"}      the file that is being read now; if no line follows for too long, the process is stopped
-    {"answer": {...}}    what `tasks.perform` gave
+    {"at": null}         all files are read
+    {"done": true}       what `tasks.perform` made lies in the work folder
     {"failed": {...}}    an error for the user
 
 It ends when standard input does, so that no worker outlives the process that started it.
@@ -40,11 +41,12 @@ def main() -> None:
     say({"ready": True})
     for request in sys.stdin:
         try:
-            say({"answer": perform(json.loads(request), lambda name: say({"at": name}))})
+            perform(json.loads(request), lambda name: say({"at": name}))
+            say({"done": True})
         except UserError as error:
             say({"failed": error.to_json()})
         except OSError as error:
-            say({"failed": StorageError("the data cannot be written", received=error).to_json()})
+            say({"failed": StorageError("a file of the work folder cannot be used", received=error).to_json()})
 
 
 if __name__ == "__main__":

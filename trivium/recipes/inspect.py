@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 from trivium.data.batches import CausalBatch
@@ -22,6 +23,7 @@ from trivium.lm.load import saved_folder
 from trivium.recipes.finetune import FinetuneConfig, examples_source, read_examples
 from trivium.runtime import processes
 from trivium.tokenizers import Tokenizer, load
+from trivium.tokenizers.pieces import COLOURS, GROUNDS, printable, readable_bytes
 
 _CONTEXT_TOKENS = 256
 _MOST_BATCHES = 1000
@@ -32,7 +34,7 @@ class SeenToken:
     """A token of a batch."""
 
     piece: str
-    """Its text, or the name of a special token; bytes that are no character stand as <E2>."""
+    """Its text, or the name of a special token; bytes that are no character stand as <0xE2>."""
     id: int
     """Its number in the vocabulary."""
     row: int
@@ -59,7 +61,7 @@ class Inspected:
     """What it is."""
 
     def show(self, console: Console | None = None) -> None:
-        """Prints it: trained on a green ground, context dim, special tokens inverted."""
+        """Prints it: what is trained on in changing colours, a token each, context dim, special tokens inverted."""
         console = console or Console(highlight=False)
         console.print(Text(self.title, "bold"))
         console.print(_legend())
@@ -72,7 +74,7 @@ class Inspected:
         parts = [_PAGE_BEGIN.replace("TITLE", html.escape(self.title))]
         for number, document in enumerate(self.documents):
             parts.append(f"<h2>{html.escape(_heading(number, document))}</h2><p>")
-            parts += [_as_html(token) for token in document]
+            parts += [_as_html(token, place) for place, token in enumerate(document)]
             parts.append("</p>")
         return "".join(parts) + "</body></html>\n"
 
@@ -136,7 +138,7 @@ def _documents(batch: CausalBatch, row: int, number: int, tokenizer: Tokenizer) 
         trained = [False, *mask[begin:end]]
         yield tuple(
             SeenToken(
-                piece=_piece(tokenizer, ids[place]),
+                piece=readable_bytes(tokenizer.token_bytes(ids[place])),
                 id=ids[place],
                 row=number,
                 segment=segments[begin],
@@ -150,20 +152,6 @@ def _documents(batch: CausalBatch, row: int, number: int, tokenizer: Tokenizer) 
         begin = end
 
 
-def _piece(tokenizer: Tokenizer, id: int) -> str:
-    written = tokenizer.token_bytes(id)
-    try:
-        return written.decode()
-    except UnicodeDecodeError:
-        return "".join(f"<{byte:02X}>" for byte in written)
-
-
-def _visible(piece: str) -> str:
-    """What can be printed: line ends and tabs as signs, other control characters, which could act, as their number."""
-    signs = {"\n": "⏎\n", "\t": "⇥\t", "\r": "␍"}
-    return "".join(signs.get(c, c if c.isprintable() or c == " " else f"\\x{ord(c):02x}") for c in piece)
-
-
 def _heading(number: int, document: tuple[SeenToken, ...]) -> str:
     trained = sum(token.trained for token in document)
     first = document[0]
@@ -171,25 +159,33 @@ def _heading(number: int, document: tuple[SeenToken, ...]) -> str:
 
 
 def _legend() -> Text:
-    return Text.assemble(
-        ("trained on", "bold black on green"), "  ", ("context only", "dim"), "  ", ("special token", "reverse")
-    )
+    trained = Text("trained on", _style(True, False, 0)).append(", a colour a token", _style(True, False, 1))
+    return Text("  ").join((trained, Text("context only", "dim"), Text("special token", "reverse")))
+
+
+def _style(trained: bool, special: bool, place: int) -> Style:
+    """Neighbours differ, so that one sees where a token ends."""
+    underlined = bool(place % 2)  # where there are no colours, this shows it
+    if trained:
+        ground = GROUNDS[place % len(GROUNDS)]
+        return Style(color="black", bgcolor=ground, bold=True, underline=underlined, reverse=special)
+    return Style(dim=True, underline=underlined, reverse=special)
 
 
 def _as_text(document: tuple[SeenToken, ...]) -> Text:
     text = Text()
-    for token in document:
-        style = "bold black on green" if token.trained else "dim"
-        text.append(_visible(token.piece), f"{style} reverse" if token.special else style)
+    for place, token in enumerate(document):
+        text.append(printable(token.piece), _style(token.trained, token.special, place))
     return text
 
 
-def _as_html(token: SeenToken) -> str:
+def _as_html(token: SeenToken, place: int) -> str:
     kinds = ["trained" if token.trained else "context", *(["special"] if token.special else [])]
+    ground = f' style="background:{COLOURS[place % len(COLOURS)]}"' if token.trained and not token.special else ""
     predicts = "" if token.target is None else f", predicts {token.target}"
     told = f"id {token.id}, segment {token.segment}, position {token.position}{predicts}"
-    piece = html.escape(_visible(token.piece))
-    return f'<span class="{" ".join(kinds)}" title="{told}">{piece}</span>'
+    piece = html.escape(printable(token.piece, tab="\t"))
+    return f'<span class="{" ".join(kinds)}"{ground} title="{told}">{piece}</span>'
 
 
 _PAGE_BEGIN = """<!doctype html>
@@ -198,10 +194,10 @@ body { font: 15px/1.7 ui-monospace, monospace; max-width: 60rem; margin: 2rem au
 h1 { font-size: 1.1rem } h2 { font-size: 0.9rem; border-top: 1px solid #999; padding-top: 0.6rem }
 p { white-space: pre-wrap; overflow-wrap: anywhere }
 span { border-radius: 3px; box-shadow: inset -1px 0 #fff8 }
-.trained { background: #bfe8bf; color: #062b06; font-weight: 600 }
-.context { color: #767676 }
+.trained { background: GROUND; color: #000; font-weight: 600 }
+.context { color: #767676; box-shadow: inset -1px 0 #ccc }
 .special { background: #333; color: #fff } .special.trained { background: #17602a }
 </style></head><body><h1>TITLE</h1>
-<p><span class="trained">trained on</span> <span class="context">context only</span>
+<p><span class="trained">trained on</span>, a colour a token <span class="context">context only</span>
 <span class="special">special token</span></p>
-"""
+""".replace("GROUND", COLOURS[0])

@@ -13,22 +13,31 @@ import numpy as np
 
 from trivium import tokenizers
 from trivium.data import mixtures, spool
+from trivium.data.balance import NAMED, By
 from trivium.data.decide import Corpus
+from trivium.data.documents import Document
 from trivium.data.funnel import Funnel
 from trivium.data.licences import UNKNOWN
 from trivium.data.prepared import (
     DOCUMENTS,
+    DOCUMENTS_SHA256,
     FORMAT,
     FUNNEL,
     FUNNEL_PAGE,
     MANIFEST,
     PASSED_OVER,
+    documents_sha256,
     fingerprint,
     open_prepared,
 )
+from trivium.data.provenance import balance_of
 from trivium.data.shards import ShardWriter, TokenStore
 from trivium.reports.funnel import funnel_page
 from trivium.reports.page import write
+
+_SHOWN_TOKENS = 100
+_TOLD = ("side", "ids", "source", "licence", "group", "language", "label", "sha256")
+"""What documents.jsonl tells of a document, beside its place."""
 
 
 def fill(
@@ -41,7 +50,7 @@ def fill(
     split_by: str,
     mixture: mixtures.Mixture | None,
     kind: str,
-    settings: Mapping[str, Any],
+    told: Mapping[str, Any],
 ) -> None:
     """Writes what `trivium.recipes.prepare` lists into the empty ``folder``.
 
@@ -52,21 +61,23 @@ def fill(
         funnel: what was removed on the way.
         sources: by name: documents, bytes, licences and the hashes of its units.
         split_by: how validation was held out.
-        mixture: how much of each source to take; None: everything once.
+        mixture: how much of each source, language, label or group to take; None: everything once.
         kind: of the vocabulary; "given" where it was not trained here.
-        settings: that the data depends on.
+        told: what else the manifest is to hold.
     """
     tokenizer.save(folder)
-    plan = None if mixture is None else mixtures.plan(_sizes(corpus), mixture)
-    counts = _write_shards(folder, corpus, tokenizer, lambda row: _passes(row, plan, mixture))
+    plan = None if mixture is None else mixtures.plan(_sizes(corpus, mixture.by), mixture)
+    counts = _write_shards(folder, corpus, tokenizer, funnel, lambda row: _passes(row, plan, mixture))
     stores = [TokenStore.open(folder / side, verify=False) for side in ("train", "validation")]
     sides = {
         side: {"documents": store.num_documents, "tokens": store.num_tokens, "text_bytes": store.num_bytes}
         for side, store in zip(("train", "validation"), stores, strict=True)
     }
+    documents = documents_sha256(folder)
     manifest = {
         "format": FORMAT,
-        "fingerprint": fingerprint(tokenizer, *stores),
+        "fingerprint": fingerprint(tokenizer, *stores, documents),
+        DOCUMENTS_SHA256: documents,
         "documents_in": funnel.documents_in,
         "documents_out": int(counts["documents"]),
         "bytes_in": funnel.bytes_in,
@@ -79,8 +90,9 @@ def fill(
         "tokenizer": _vocabulary_facts(tokenizer, kind),
         "licences": dict(sorted(counts["licences"].items())),
         "sources": [_source_facts(name, row) for name, row in sources.items()],
-        "mixture": None if plan is None else {name: asdict(part) for name, part in plan.parts.items()},
-        "settings": settings,
+        "balance": balance_of(folder, stores[0]).to_json(),
+        "mixture": None if plan is None else _largest_parts(plan),
+        **told,
     }
     if funnel.passed_over:
         names = ("name", "reason", "source")
@@ -92,17 +104,28 @@ def fill(
     write(funnel_page(manifest, rows), folder / FUNNEL_PAGE)
 
 
-def _sizes(corpus: Corpus) -> Counter[str]:
-    """Tokens to train on, by source."""
+def _sizes(corpus: Corpus, by: By) -> Counter[str]:
+    """Tokens to train on of each source, language, label or group."""
     sizes: Counter[str] = Counter()
-    for row, ids in _encoded(corpus):
-        if row["side"] == "train":
-            sizes[row["source"]] += len(ids)
+    for unit in corpus.units:
+        for row in spool.read_json(unit.file("encoded.json")):
+            if row["side"] == "train":
+                sizes[row[by] or UNKNOWN] += row["tokens"]
     return sizes
 
 
+def _largest_parts(plan: mixtures.Plan) -> dict[str, Any]:
+    """What the mixture takes of each; of many groups the largest."""
+    parts = sorted(plan.parts.items(), key=lambda item: (-item[1].size, item[0]))
+    return {name: asdict(part) for name, part in parts[:NAMED]}
+
+
 def _write_shards(
-    folder: Path, corpus: Corpus, tokenizer: tokenizers.Tokenizer, passes_of: Callable[[Mapping[str, Any]], int]
+    folder: Path,
+    corpus: Corpus,
+    tokenizer: tokenizers.Tokenizer,
+    funnel: Funnel,
+    passes_of: Callable[[Mapping[str, Any]], int],
 ) -> dict[str, Any]:
     """Puts the ids of all units together, and tells in documents.jsonl where each document comes from."""
     writers = {}
@@ -114,9 +137,11 @@ def _write_shards(
     with (folder / DOCUMENTS).open("w", encoding="utf-8", newline="\n") as lines:
         for row, ids in _encoded(corpus):
             side, passes = row["side"], passes_of(row)
+            if not passes:
+                _leave_out(row, tokenizer.decode(ids[:_SHOWN_TOKENS].tolist()), funnel)
             for _ in range(passes):
                 writers[side].add(ids, row["bytes"])
-                told = {key: row[key] for key in ("side", "ids", "source", "licence", "sha256")}
+                told = {key: row[key] for key in _TOLD}
                 lines.write(json.dumps({**told, "index": places[side]}, ensure_ascii=False) + "\n")
                 places[side] += 1
             licences[row["licence"] or UNKNOWN] += len(row["ids"]) if passes else 0
@@ -138,7 +163,14 @@ def _passes(row: Mapping[str, Any], plan: mixtures.Plan | None, mixture: mixture
     """How often a document is in the corpus. What is held out is measured once."""
     if plan is None or mixture is None or row["side"] != "train":
         return 1
-    return mixtures.repeats(row["ids"][0], plan.parts[row["source"]].passes, seed=mixture.seed)
+    return mixtures.repeats(row["ids"][0], plan.parts[row[mixture.by] or UNKNOWN].passes, seed=mixture.seed)
+
+
+def _leave_out(row: Mapping[str, Any], begin: str, funnel: Funnel) -> None:
+    """A document that the mixture does not draw."""
+    shown = Document(id=row["ids"][0], text=begin, origin=row["source"], kind="text", group=row["group"])
+    sources = {row["source"]: len(row["ids"])}
+    funnel.remove_all("mixture", bytes=row["bytes"], sources=sources, examples=[(shown, "not drawn")])
 
 
 def _vocabulary_facts(tokenizer: tokenizers.Tokenizer, kind: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
-from trivium.errors import TokenizerError
 from trivium.tokenizers.special import SpecialTokens
+from trivium.tokenizers.words import most_frequent
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """What a character outside the vocabulary becomes. It decodes to itself, so a reader sees that something was lost."""
@@ -23,16 +23,8 @@ def train_character(texts: Iterable[str], *, vocabulary_size: int | None, specia
             counts[int(point)] = counts.get(int(point), 0) + int(count)
     counts.pop(ord(UNKNOWN), None)
     reserved = [*special, UNKNOWN]
-    frequent = sorted(counts, key=lambda point: (-counts[point], point))
-    if vocabulary_size is not None:
-        if vocabulary_size <= len(reserved):
-            raise TokenizerError(
-                "the vocabulary is too small for any character",
-                received=f"vocabulary_size={vocabulary_size}",
-                expected=f"more than {len(reserved)}: the special tokens and the unknown character come first",
-                fix="leave vocabulary_size out to give every character its token",
-            )
-        frequent = frequent[: vocabulary_size - len(reserved)]
+    otherwise = "give every character its token"
+    frequent = most_frequent(counts, vocabulary_size, len(reserved), unit="character", otherwise=otherwise)
     pieces = [*reserved, *map(chr, sorted(frequent))]
     # BPE without merges is the model of `tokenizers` that looks up one character at a time with no pre-tokeniser.
     tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], unk_token=UNKNOWN))

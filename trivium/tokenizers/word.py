@@ -9,9 +9,8 @@ from collections.abc import Iterable
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from trivium.errors import TokenizerError
 from trivium.tokenizers.special import SpecialTokens
-from trivium.tokenizers.words import count_words
+from trivium.tokenizers.words import count_words, most_frequent
 
 _WORD = r"<\w+>|\w+|[^\w\s]+"
 
@@ -32,18 +31,9 @@ def train_word(
     counts = count_words(texts, word_tokenizer(models.WordLevel(), special, lowercase=lowercase))
     for token in special:
         counts.pop(token, None)
-    frequent = sorted(
-        (word for word, count in counts.items() if count >= minimum_count), key=lambda word: (-counts[word], word)
-    )
-    if vocabulary_size is not None:
-        if vocabulary_size <= len(special):
-            raise TokenizerError(
-                "the vocabulary is too small for any word",
-                received=f"vocabulary_size={vocabulary_size}",
-                expected=f"more than {len(special)}: the special tokens come first",
-                fix="leave vocabulary_size out to keep every word that occurs minimum_count times",
-            )
-        frequent = frequent[: vocabulary_size - len(special)]
+    often = {word: count for word, count in counts.items() if count >= minimum_count}
+    otherwise = "keep every word that occurs minimum_count times"
+    frequent = most_frequent(often, vocabulary_size, len(special), unit="word", otherwise=otherwise)
     vocabulary = {piece: id for id, piece in enumerate([*special, *frequent])}
     return word_tokenizer(models.WordLevel(vocabulary, unk_token=special.unk), special, lowercase=lowercase)
 

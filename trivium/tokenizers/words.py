@@ -6,11 +6,14 @@ vocabulary.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from trivium.errors import TokenizerError
+
+Unit = TypeVar("Unit", str, int)
 
 _APART = "\0"
 _AT_ONCE_CHARACTERS = 1 << 20
@@ -22,7 +25,7 @@ def count_words(texts: Iterable[str], backend: Tokenizer) -> Counter[str]:
     counts: Counter[str] = Counter()
     normalizer, cutter = backend.normalizer, backend.pre_tokenizer
     for text in texts:
-        for line in _lines(text):
+        for line in stretches(text):
             plain = line if normalizer is None else normalizer.normalize_str(line)
             counts.update(word for word, _ in cutter.pre_tokenize_str(plain))
     return counts
@@ -67,8 +70,36 @@ def refuse_small(vocabulary_size: int | None, needed: int, kind: str) -> int:
     return vocabulary_size
 
 
-def _lines(text: str) -> Iterator[str]:
-    """``text`` in parts that end at line ends where it has any: the cutter's result is held for one part at a time."""
+def most_frequent(
+    counts: Mapping[Unit, int], vocabulary_size: int | None, reserved: int, *, unit: str, otherwise: str
+) -> list[Unit]:
+    """The words or characters of ``counts``, the most frequent first, those of equal count in order of code points.
+
+    Args:
+        counts: how often each occurs.
+        vocabulary_size: as many as fit in it are returned; None: all.
+        reserved: entries of the vocabulary that are taken.
+        unit: what is counted, for the error.
+        otherwise: what leaving the size out would do, for the error.
+
+    Raises:
+        TokenizerError: no room is left.
+    """
+    ordered = sorted(counts, key=lambda one: (-counts[one], one))
+    if vocabulary_size is None:
+        return ordered
+    if vocabulary_size <= reserved:
+        raise TokenizerError(
+            f"the vocabulary is too small for any {unit}",
+            received=f"vocabulary_size={vocabulary_size}",
+            expected=f"more than {reserved}: the special tokens and the unknown come first",
+            fix=f"leave vocabulary_size out to {otherwise}",
+        )
+    return ordered[: vocabulary_size - reserved]
+
+
+def stretches(text: str) -> Iterator[str]:
+    """``text`` in parts that end at line ends where it has any: what is made of it is held for one part at a time."""
     start = 0
     while start < len(text):
         end = text.find("\n", start + _PRE_TOKENIZED_CHARACTERS) + 1 or len(text)

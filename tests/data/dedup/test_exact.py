@@ -15,6 +15,11 @@ def test_case_and_white_space_make_no_difference() -> None:
     assert digest("A  b").hex() == "acc9227cc02e5f5c13e74125bce89499"
 
 
+def test_duplicates_differ_in_case_and_white_space_only() -> None:
+    texts = ("A  b", "a b", "ab", "a\nB", "a c")
+    assert first_equal(as_array([digest(text) for text in texts])).tolist() == [0, 0, 2, 0, 4]
+
+
 @given(st.lists(st.sampled_from(["a", "b", "c c", "d", ""])))
 def test_the_first_equal_is_the_first(texts: list[str]) -> None:
     found = first_equal(as_array([digest(text) for text in texts]))

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from trivium.data.dedup import lsh
 from trivium.data.dedup.clusters import components
 from trivium.data.dedup.exact import as_array, digest, first_equal
-from trivium.data.dedup.lsh import clusters, remove_near_duplicates
+from trivium.data.dedup.lsh import clusters
 from trivium.data.dedup.minhash import EMPTY, MinHashConfig, signatures, similarity
-from trivium.data.documents import Document
 from trivium.errors import DataError
 
 CONFIG = MinHashConfig()
@@ -165,7 +164,4 @@ def test_signatures_of_another_configuration_are_refused() -> None:
 def test_the_first_of_near_copies_is_kept() -> None:
     words = [f"word{n}" for n in range(100)]
     texts = ["something else", " ".join(words), " ".join([*words[:50], "other", *words[51:]]).upper()]
-    documents = [Document(id=f"d{n}", text=text, origin="test", kind="text", group="g") for n, text in enumerate(texts)]
-    kept, removed = remove_near_duplicates(documents)
-    assert [document.id for document in kept] == ["d0", "d1"]
-    assert [(duplicate.document.id, duplicate.of) for duplicate in removed] == [("d2", "d1")]
+    assert clusters(signatures(texts, CONFIG), CONFIG).tolist() == [0, 1, 1]

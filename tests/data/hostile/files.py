@@ -3,9 +3,11 @@
 Each comes with the reason that must be given for it, as a pattern; None where its text is harmless and may be read.
 """
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import tarfile
 import zipfile
@@ -14,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow
-import pypdf
 from pyarrow import parquet
+
+from tests.data.hostile.pdfs import pdfs
 
 GOOD = {"good.txt": b"good text", "good.jsonl": b'{"text": "good"}\n{"text": "record"}\n', "zz-last/good.md": b"last"}
 """What stands beside them and must be read."""
@@ -32,7 +35,7 @@ def write_all(folder: Path, canary: Path) -> dict[str, str | None]:
         The pattern of the reason for each name, as ids show it.
     """
     expected: dict[str, str | None] = {}
-    for make in (_archives, _archives_with_names, _pages, _records, _yaml, _pdfs, _tables, _parquet, _encodings):
+    for make in (_archives, _archives_with_names, _pages, _records, _json, _yaml, pdfs, _tables, _parquet, _encodings):
         for name, content, reason in make(canary):
             (folder / name).write_bytes(content)
             expected[name] = reason
@@ -111,6 +114,15 @@ def _archives(canary: Path) -> Files:
     yield "tail.jsonl.gz", whole + b"something else", "damaged"
     yield "name.jsonl.gz", b"\x1f\x8b\x08\x08" + b"\x00" * 6 + b"n" * _LARGE, "cut short"
     yield "bomb.jsonl.zst", pyarrow.compress(b" " * (10 * _LARGE), "zstd", asbytes=True), _EXPANDS
+    yield "bomb.txt.bz2", bz2.compress(zeros, 1), _EXPANDS
+    yield "bomb.tar.xz", lzma.compress(tarred(member("a.txt"), contents=(zeros,)), preset=0), _EXPANDS
+    yield "truncated.txt.bz2", bz2.compress(whole * 9)[:-20], "cut short"
+    yield "damaged.txt.xz", lzma.compress(b"a" * 500)[:-30] + b"\xff" * 30, "damaged"
+    yield "tail.txt.xz", lzma.compress(b"a" * 500) + b"something else", "damaged"
+    # The header of a block that asks for a dictionary of 4 GiB: filter 0x21 (LZMA2), one byte of properties, 40.
+    header = b"\x02\x00\x21\x01\x28" + bytes(3)
+    asking = lzma.compress(b"")[:12] + header + zlib.crc32(header).to_bytes(4, "little") + b"\x01" + bytes(50)
+    yield "memory.txt.xz", asking, "damaged"
     archive = zipped({"a.txt": b"text " * 1000, "b.txt": b"other " * 1000})
     yield "truncated.zip", archive[: len(archive) // 2], "damaged"
     yield "damaged.zip", archive[:45] + b"\xff" * 10 + archive[55:], "damaged"
@@ -187,6 +199,21 @@ def _records(canary: Path) -> Files:
     yield "reduce.jsonl", line(f"cos\nsystem\n(S'touch {canary}'\ntR."), None
 
 
+def _json(canary: Path) -> Files:
+    yield "depth.json", b'[{"text": "before"}, ' + b"[" * _LARGE, "no JSON"
+    yield "commas.json", b'[{"text": "before"}' + b"," * _LARGE, "no JSON"
+    yield "cut.json", b'[{"text": "before"}, {"text": "af', "cut short"
+    yield "follows.json", b'[{"text": "before"}] {"text": "after"}', "no JSON"
+    yield "quotes.json", b'[{"text": "before"}, "' + b'\\"' * (_LARGE // 2), "cut short"
+    yield "string.json", b'[{"text": "before"}, {"text": "' + b"a" * (17 << 20) + b'"}, {"text": "after"}]', "too long"
+    yield "settings.json", b'{"name": "left-pad", "text": {"a": [1, 2]}}', "kind of file"
+    yield (
+        "types.json",
+        b'[{"text": "before"}, 1, null, "x", [{"text": "y"}], {"text": 1}, {"text": "after"}]',
+        "no JSON",
+    )
+
+
 def _yaml(canary: Path) -> Files:
     tag = f"!!python/object/apply:os.system ['touch {canary}']"
     laughs = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -202,64 +229,6 @@ def _yaml(canary: Path) -> Files:
         None,
     )
     yield "module.py", f"import os\nos.system('touch {canary}')\n".encode(), None
-
-
-def pdf(*objects: bytes, trailer: bytes = b"") -> bytes:
-    """A PDF of objects 1, 2, ...: the first is the catalogue. HERE in ``trailer`` is the place of the table."""
-    target = io.BytesIO(b"%PDF-1.7\n")
-    target.seek(0, 2)
-    places = []
-    for number, content in enumerate(objects, start=1):
-        places.append(target.tell())
-        target.write(b"%d 0 obj\n%s\nendobj\n" % (number, content))
-    start = target.tell()
-    target.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
-    target.writelines(b"%010d 00000 n \n" % place for place in places)
-    trailer = trailer.replace(b"HERE", b"%d" % start)
-    target.write(b"trailer\n<< /Size %d /Root 1 0 R %s >>\n" % (len(objects) + 1, trailer))
-    target.write(b"startxref\n%d\n%%%%EOF\n" % start)
-    return target.getvalue()
-
-
-def stream(content: bytes, entries: bytes = b"/Filter /FlateDecode", level: int = 9) -> bytes:
-    """A compressed stream of a PDF."""
-    packed = zlib.compress(content, level)
-    return b"<< /Length %d %s >>\nstream\n%s\nendstream" % (len(packed), entries, packed)
-
-
-_CATALOGUE = b"<< /Type /Catalog /Pages 2 0 R >>"
-_ONE_PAGE = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
-_FONT = b"/Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >>"
-_PAGE = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources << " + _FONT + b" >> >>"
-_WORDS = b"BT /F 1 Tf (good page) Tj ET"
-GOOD_PDF = pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(_WORDS))
-"""A page that says "good page"."""
-
-
-def _pdfs(canary: Path) -> Files:
-    yield "pages-loop.pdf", pdf(_CATALOGUE, b"<< /Type /Pages /Kids [2 0 R] /Count 1 >>"), "PDF"
-    yield "xref-loop.pdf", pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(_WORDS), trailer=b"/Prev HERE"), None
-    yield "bomb.pdf", pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(b" " * (10 * _LARGE), level=1)), "page is too large"
-    yield "work.pdf", pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(b"BT (a) Tj ET " * 500_000)), "page is too large"
-    yield "truncated.pdf", GOOD_PDF[:150], "PDF"
-    yield "no.pdf", b"no PDF at all", "no PDF"
-    yield "count.pdf", pdf(_CATALOGUE, _ONE_PAGE.replace(b"1 >>", b"999999999 >>"), _PAGE, stream(b"")), "no text"
-    kids = b"<< /Type /Pages /Kids [" + b"3 0 R " * 50_000 + b"] /Count 50000 >>"
-    yield "kids.pdf", pdf(_CATALOGUE, kids, _PAGE, stream(b"")), "limit"
-    nested = [b"<< /Type /Pages /Kids [%d 0 R] /Count 1 >>" % (number + 1) for number in range(2, 5000)]
-    yield "nested.pdf", pdf(_CATALOGUE, *nested), "PDF"
-    form = stream(b"/X Do /X Do", b"/Filter /FlateDecode /Subtype /Form /Resources << /XObject << /X 5 0 R >> >>")
-    page = _PAGE.replace(b"/Font", b"/XObject << /X 5 0 R >> /Font")
-    yield "forms.pdf", pdf(_CATALOGUE, _ONE_PAGE, page, stream(b"/X Do"), form), "page|no text"
-    action = b"/OpenAction << /S /Launch /F (/usr/bin/touch) /P (%s) >> >>" % os.fsencode(canary)
-    yield "launch.pdf", pdf(_CATALOGUE[:-2] + action, _ONE_PAGE, _PAGE, stream(_WORDS)), None
-    yield "brackets.pdf", pdf(_CATALOGUE, b"[" * _DEEP), "PDF"
-    writer = pypdf.PdfWriter()
-    writer.add_blank_page(9, 9)
-    writer.encrypt("secret", algorithm="RC4-128")
-    target = io.BytesIO()
-    writer.write(target)
-    yield "encrypted.pdf", target.getvalue(), "encrypted"
 
 
 def _tables(canary: Path) -> Files:

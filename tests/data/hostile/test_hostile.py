@@ -101,6 +101,10 @@ def test_the_rest_goes_on(results: Results) -> None:
     for name in ("names", "symlink", "hardlink", "device", "through"):
         assert results[f"{name}.tar"]["documents"][-1][2] == "last"
     assert len(results["truncated.jsonl.gz"]["documents"]) > 500
+    for name in ("depth", "commas", "cut", "follows", "quotes"):
+        assert [document[2] for document in results[f"{name}.json"]["documents"]] == ["before"]
+    for name in ("string", "types"):
+        assert [document[2] for document in results[f"{name}.json"]["documents"]] == ["before", "after"]
     for name in ("field.csv", "long-field.csv", "quotes.tsv"):
         assert results[name]["documents"][-1][2] == "after"
     assert results["ragged.csv"]["documents"][-1][0] == "3"

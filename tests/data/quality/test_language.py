@@ -8,9 +8,8 @@ import zipfile
 import pytest
 
 from trivium.data.quality import language
-from trivium.data.quality.language import excerpts, identify, judge, known_languages
-from trivium.data.quality.limits import KEEP
-from trivium.errors import Unsupported
+from trivium.data.quality.language import excerpts, identify
+from trivium.errors import ConfigError, Unsupported
 
 pytest.importorskip("py3langid")
 
@@ -83,7 +82,14 @@ def test_a_quotation_in_the_middle_does_not_change_the_document():
 
 def test_dialects_with_a_code_of_three_letters_are_folded_into_the_language_of_two():
     assert identify("佢哋喺香港住咗好耐，而家唔知點算好，你話呢")[0] == "zh"
-    assert {"en", "zh", "zxx"} <= set(known_languages()) and not {"yue", "wuu", "arz"} & set(known_languages())
+
+
+def test_languages_that_are_never_answered_are_refused():
+    language.check_languages(("en", "zh", "zxx", "de"))
+    for unknown in ("yue", "eng", "English", "xx", ""):
+        with pytest.raises(ConfigError, match="cannot be identified") as raised:
+            language.check_languages(("en", unknown))
+        assert raised.value.received == unknown and " zh" in raised.value.expected
 
 
 def test_lone_surrogates_do_no_harm():
@@ -107,13 +113,6 @@ def test_excerpts_are_spread_from_the_first_character_to_the_last():
     assert [text.index(piece) for piece in found] == [0, 330, 660, 990]
     assert all(len(piece) == 10 for piece in found)
     assert list(excerpts(text, 4, 250)) == [text] and list(excerpts("", 4, 10)) == []
-
-
-def test_the_rule_in_the_funnel():
-    assert judge(ENGLISH, ("en",)) == KEEP
-    verdict = judge(GERMAN, ("en", "fr"))
-    assert verdict.rule == "language: not en, fr" and verdict.detail.startswith("de (")
-    assert judge("ok", ("en",)).rule == "language: not en"
 
 
 @pytest.mark.usefixtures("fresh_model")

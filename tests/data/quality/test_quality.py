@@ -13,8 +13,10 @@ from collections import Counter
 import pytest
 
 from trivium import config
+from trivium.data.boilerplate import BoilerplateConfig, strip_boilerplate
 from trivium.data.cleaning import clean
 from trivium.data.quality import GopherConfig, QualityConfig, Verdict, judge
+from trivium.data.quality.statistics import measure
 from trivium.errors import ConfigError
 
 PROSE = (
@@ -85,6 +87,41 @@ def test_books_and_speeches_pass(shared_data: pathlib.Path) -> None:
         names = sorted(name for name in archive.namelist() if name.endswith(".txt"))[:20]
         speeches = [archive.read(name).decode("latin-1") for name in names]
     assert rules_broken(speeches, "gopher", "c4", "fineweb")[None] >= 0.9 * len(speeches)
+
+
+WITHOUT_SPACES = ("cmn_hans", "cmn_hant", "jpn", "tha", "lao", "khm", "mya", "iii")
+SYLLABARIES = ("kor", "bod", "amh", "csw")
+
+
+@pytest.fixture(scope="module")
+def declarations(shared_data: pathlib.Path) -> dict[str, str]:
+    """The Universal Declaration of Human Rights: one text, whatever the language."""
+    with zipfile.ZipFile(shared_data / "udhr" / "udhr2.zip") as archive:
+        names = ("eng", *WITHOUT_SPACES, *SYLLABARIES)
+        return {name: clean(archive.read(f"udhr2/{name}.txt").decode("utf-8")) for name in names}
+
+
+@pytest.mark.parametrize("name", ["eng", *WITHOUT_SPACES, *SYLLABARIES])
+def test_one_text_is_judged_alike_in_every_script(declarations: dict[str, str], name: str) -> None:
+    text = declarations[name]
+    assert judge(text, QualityConfig(), name[:3]) == Verdict()
+    # English has 1,747 words: in other languages there are other ones, but not four times as many.
+    assert 900 < measure(text).words < 3300
+    if name not in ("bod", "iii"):
+        stripped = strip_boilerplate(text, BoilerplateConfig()).text
+        assert len(stripped) > 0.6 * len(text), "lines are finished, and have words"
+
+
+@pytest.mark.parametrize("name", WITHOUT_SPACES)
+def test_garbage_fails_where_there_are_no_spaces_too(declarations: dict[str, str], name: str) -> None:
+    lines = [line for line in declarations[name].split("\n") if len(line) > 60]
+    letters = measure(declarations[name]).pieces_a_word
+    assert judge(lines[3][: 40 * letters], QualityConfig(), "xx").rule == "gopher: too few words"
+    repeated = "\n".join([*lines[2:5], *[f"{n} {lines[6]}" for n in range(8)], *lines[7:9]])
+    assert str(judge(repeated, QualityConfig(), "xx").rule).startswith("gopher: ")
+    chance = random.Random(0)
+    noise = "".join(chance.choices("0123456789#", k=300)) + " " + lines[3][:20]
+    assert judge(" ".join(noise), QualityConfig(), "xx").rule is not None
 
 
 def test_garbage_fails() -> None:

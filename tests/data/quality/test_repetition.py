@@ -66,3 +66,12 @@ def test_copies_are_equal_to_the_slow_count(words: list[str], copies: int) -> No
     words = [*words, "end"] * copies
     result = measure_repetition(words)
     assert result.duplicate == pytest.approx([slow_duplicate(words, n) for n in range(5, 11)])
+
+
+@given(st.lists(st.sampled_from(["a", "bb", "c"]), max_size=40), st.integers(1, 3), st.integers(2, 3))
+@settings(max_examples=100, deadline=None)
+def test_words_of_several_letters_are_runs_of_letters(letters: list[str], copies: int, size: int) -> None:
+    letters = letters * copies
+    result = measure_repetition(letters, size)
+    assert result.top == pytest.approx([slow_top(letters, n * size) for n in (2, 3, 4)])
+    assert result.duplicate == pytest.approx([slow_duplicate(letters, n * size) for n in range(5, 11)])

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.data.quality.statistics import measure
-from trivium.data.quality.words import ends_finished, pieces
+from trivium.data.quality.words import ends_finished, number_of_words, pieces
 
 SHARES = (
-    "unspaced_share",
+    "without_alphabet_share",
     "alphabetic_share",
     "bullet_lines_share",
     "ellipsis_lines_share",
@@ -41,7 +41,7 @@ def test_every_figure_of_a_small_text() -> None:
     assert s.words == 2 * (5 + 3) + 4 + 8 == 28
     assert s.mean_word_characters == pytest.approx((2 * (14 + 4) + 8 + 25) / 28)
     assert s.alphabetic_share == pytest.approx((28 - 5) / 28)
-    assert s.unspaced_share == 0
+    assert s.without_alphabet_share == 0 and s.pieces_a_word == 1
     assert s.stop_words == 4  # different ones, in any case
     assert s.hashes_per_word == pytest.approx(1 / 28)
     assert s.ellipses_per_word == pytest.approx(1 / 28)
@@ -89,15 +89,29 @@ def test_sentences(text: str, expected: int) -> None:
 def test_scripts_without_spaces_count_letters() -> None:
     assert pieces("go 東京 now") == ["go", "東", "京", "now"]
     assert pieces("plain  text\n") == ["plain", "text"]
-    s = measure("東京タワーへ行く。")
-    assert (s.words, s.unspaced_share, s.alphabetic_share) == (8, 1, 1)
+    assert pieces("བོད་སྐད་ x") == ["བོད", "སྐད", "x"] and pieces("ሰላም፡ለዓለም") == ["ሰላም", "ለዓለም"]
+    chinese = measure("我们明天去北京看朋友。")
+    assert (chinese.words, chinese.pieces_a_word, chinese.sentences) == (10, 1, 1)
+    japanese = measure("東京タワーへ行く。")
+    assert (japanese.words, japanese.pieces_a_word) == (4, 2)
+    assert (japanese.without_alphabet_share, japanese.alphabetic_share) == (1, 1)
     thai = measure("กินข้าวที่บ้าน")
-    assert (thai.unspaced_share, thai.alphabetic_share) == (1, 1)
+    assert (thai.words, thai.pieces_a_word, thai.sentences) == (4, 4, 1)
+    assert (thai.without_alphabet_share, thai.alphabetic_share) == (1, 1)
     korean = measure("나는 집에 간다.")
-    assert (korean.words, korean.unspaced_share) == (3, 0)
+    assert (korean.words, korean.pieces_a_word, korean.without_alphabet_share) == (3, 1, 1)
+    mixed = measure("one two three 東京")
+    assert (mixed.words, mixed.pieces_a_word, mixed.without_alphabet_share) == (5, 1, 0.4)
+    assert mixed.mean_word_characters == pytest.approx(11 / 3)
 
 
-@pytest.mark.parametrize("line", ["So.", "So?", 'He said "so"', "“So.”", "そう。", "كيف؟"])
+def test_words_of_a_line_are_counted_in_its_script() -> None:
+    assert number_of_words(pieces("ขอบคุณมากครับ")) == 4
+    assert number_of_words(pieces("行く the end.")) == 3
+    assert number_of_words(["a", "b"]) == 2 and number_of_words([]) == 0
+
+
+@pytest.mark.parametrize("line", ["So.", "So?", 'He said "so"', "“So.”", "そう。", "كيف؟", "ไปบ้าน", "བོད།"])
 def test_finished_lines(line: str) -> None:
     assert ends_finished(line)
     assert measure(line + "\nno end").finished_lines_share == 0.5
@@ -117,10 +131,10 @@ def test_shares_are_shares_whatever_the_text(text: str) -> None:
     assert all(getattr(s, f.name) >= 0 for f in dataclasses.fields(s) if f.type in (int, float))
 
 
-@pytest.mark.parametrize("unit", [".", "a", " ", "a ", "\n", "-\n", "京", '."', "…", "x\n \n", "#{"])
+@pytest.mark.parametrize("unit", [".", "a", " ", "a ", "\n", "-\n", "京", '."', "…", "ก", "x\n \n", "#{"])
 def test_a_megabyte_of_anything_takes_no_longer_than_text(unit: str) -> None:
     text = (unit * 1_000_000)[:1_000_000]
-    start = time.perf_counter()
+    start = time.process_time()
     s = measure(text + "x")
     assert max(s.repetition.top) <= 1
-    assert time.perf_counter() - start < 6  # 0.01 to 1 s here; a second pass a character would take hours
+    assert time.process_time() - start < 6  # 0.01 to 1 s here; a second pass a character would take hours

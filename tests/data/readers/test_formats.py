@@ -1,8 +1,10 @@
 """One document of each format, with what is particular to it."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import tarfile
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from tests.data.hostile.files import GOOD_PDF, member, tarred, zipped
+from tests.data.hostile.files import member, tarred, zipped
+from tests.data.hostile.pdfs import GOOD_PDF, pdf, stream
 from trivium.data.documents import Document, read_documents
-from trivium.data.readers import Limits, Part, PassedOver, ReadOptions, list_parts, read_part, spool_stdin
+from trivium.data.readers import Limits, Part, PassedOver, ReadOptions, json_arrays, list_parts, read_part, spool_stdin
 from trivium.errors import DataError
 
 RECORDS = b'{"text": "one", "label": 1, "language": "en", "license": "mit"}\n{"text": "two"}\n'
@@ -67,6 +70,65 @@ def test_a_pdf(tmp_path: Path) -> None:
     assert (document.text, document.kind, document.id) == ("good page", "pdf", "a.pdf")
 
 
+def test_running_heads_of_a_pdf_go(tmp_path: Path) -> None:
+    def page(number: int) -> bytes:
+        lines = (b"The Whale", b"text of page %s" % (b"abcd"[number : number + 1]), b"%d" % (number + 17))
+        words = b" 0 -12 Td ".join(b"(" + line + b") Tj" for line in lines)
+        return stream(b"BT /F 9 Tf 9 90 Td " + words + b" ET")
+
+    count = 4
+    font = b"/Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+    kids = b" ".join(b"%d 0 R" % (3 + 2 * n) for n in range(count))
+    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [%s] /Count %d >>" % (kids, count)]
+    for n in range(count):
+        place = b"/Parent 2 0 R /MediaBox [0 0 99 99] /Contents %d 0 R" % (4 + 2 * n)
+        objects += [b"<< /Type /Page %s %s >>" % (place, font), page(n)]
+    expected = "\n\n".join(f"text of page {letter}" for letter in "abcd")
+    assert texts(tmp_path, "a.pdf", pdf(*objects)) == [expected]
+
+
+def test_json_arrays_and_objects_in_a_row(tmp_path: Path) -> None:
+    rows = [{"text": "one", "label": 1, "language": "en", "license": "mit"}, {"text": 'two "]},[ \\" é'}]
+    lines = "\n".join(json.dumps(row) for row in rows).encode()
+    expected = [each.text for each in found(tmp_path, "a.jsonl", lines) if isinstance(each, Document)]
+    for content in (
+        json.dumps(rows),
+        json.dumps(rows, indent=2, ensure_ascii=False),
+        "\ufeff \n" + json.dumps(rows) + "\n\n",
+        lines.decode(),
+        "".join(json.dumps(row) for row in rows),
+        json.dumps(rows, separators=(" ," + " " * 70_000, ":")),
+    ):
+        assert texts(tmp_path, "a.json", content.encode()) == expected
+    (first, second) = found(tmp_path, "a.json", json.dumps(rows).encode())
+    assert isinstance(first, Document) and isinstance(second, Document)
+    assert (first.id, first.label, first.language, first.licence) == ("a.json:1", "1", "en", "MIT")
+    assert second.id == "a.json:2"
+    assert texts(tmp_path, "b.json", b"[]") == ["b.json: the file is empty (no records)"]
+    assert texts(tmp_path, "c.json", b'{"data": []}') == ["c.json:1: no field `text` holding a string (fields: data)"]
+    small = ReadOptions(limits=Limits(max_record_bytes=60))
+    assert texts(tmp_path, "d.json", json.dumps([rows[1], {"text": "x" * 60}, rows[1]]).encode(), small) == [
+        rows[1]["text"], "d.json:2: the record is too long (more than 60 bytes)", rows[1]["text"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7])
+def test_json_is_cut_alike_wherever_blocks_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    rows = [{"text": 'a "]},[{ \\\\" b', "n": [[], {"x": "\\"}]}, {"text": "é🙂"}, {"text": ""}]
+    monkeypatch.setattr(json_arrays, "_BLOCK", block)
+    for content in (json.dumps(rows), " ".join(map(json.dumps, rows))):
+        assert texts(tmp_path, "a.json", content.encode()) == [row["text"] for row in rows]
+
+
+def test_other_json_of_a_folder_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"name": "x"}')
+    (tmp_path / "list.json").write_text("[1, 2]")
+    (tmp_path / "good.json").write_text('[{"text": "read"}]')
+    documents, skipped = read_documents([tmp_path])
+    assert [document.text for document in documents] == ["read"]
+    assert [name for name, _ in skipped.files] == ["list.json", "package.json"]
+
+
 def test_tables(tmp_path: Path) -> None:
     table = 'id,text,label\n7,"a ""quoted""\nline",x\n,plain,\n'
     documents = found(tmp_path, "a.csv", b"\xef\xbb\xbf" + table.encode())
@@ -103,11 +165,14 @@ def test_parquet_gives_what_json_gives(tmp_path: Path) -> None:
 def test_compressed_files_and_archives_are_read_in_place(tmp_path: Path) -> None:
     zst = pyarrow.compress(RECORDS, "zstd", asbytes=True)
     members = gzip.compress(RECORDS[:40]) + gzip.compress(RECORDS[40:]) + bytes(100)
-    for name, content in (("a.jsonl.gz", members), ("b.jsonl.zst", zst)):
+    two = bz2.compress(RECORDS[:40]) + bz2.compress(RECORDS[40:])
+    padded = lzma.compress(RECORDS[:40]) + bytes(8) + lzma.compress(RECORDS[40:], preset=9) + bytes(4)
+    for name, content in (("a.jsonl.gz", members), ("b.jsonl.zst", zst), ("c.jsonl.bz2", two), ("d.jsonl.xz", padded)):
         assert texts(tmp_path, name, content) == ["one", "two"]
     long = "folder/" + "n" * 200 + ".txt"
     archive = tarred(member(long), member("r.jsonl"), member("./p.pdf"), contents=(b"long", RECORDS, GOOD_PDF))
-    for name, content in (("a.tar", archive), ("b.tar.gz", gzip.compress(archive)), ("c.tgz", gzip.compress(archive))):
+    packed = {"b.tar.gz": gzip.compress, "c.tgz": gzip.compress, "d.tar.xz": lzma.compress, "e.tbz2": bz2.compress}
+    for name, content in (("a.tar", archive), *((name, pack(archive)) for name, pack in packed.items())):
         assert texts(tmp_path, name, content) == ["long", "one", "two", "good page", "last"]
         assert found(tmp_path, name, content)[0].id == f"{name}/{long}"
     target = io.BytesIO()
@@ -115,7 +180,8 @@ def test_compressed_files_and_archives_are_read_in_place(tmp_path: Path) -> None
     table = target.getvalue()
     archive = zipped({"a.txt": b"one", "__MACOSX/._a.txt": b"x", "b/r.csv": b"text\nrow\n", "c.parquet": table})
     assert texts(tmp_path, "a.zip", archive) == ["one", "row", "row"]
-    names = ["a.jsonl.gz", "a.tar", "a.zip", "b.jsonl.zst", "b.tar.gz", "c.tgz"]
+    names = ["a.jsonl.gz", "a.tar", "a.zip", "b.jsonl.zst", "b.tar.gz", "c.jsonl.bz2", "c.tgz", "d.jsonl.xz"]
+    names += ["d.tar.xz", "e.tbz2"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names, "nothing was unpacked"
 
 
@@ -155,6 +221,8 @@ def test_standard_input(tmp_path: Path) -> None:
     assert spool_stdin(io.BytesIO(b"\n" + RECORDS * 10_000), tmp_path).read_bytes() == b"\n" + RECORDS * 10_000
     assert spool_stdin(io.BytesIO(RECORDS), tmp_path).name == "stdin.jsonl"
     assert spool_stdin(io.BytesIO(b'{"text": "' + b"x" * 100_000 + b'"}'), tmp_path).name == "stdin.jsonl"
+    for array in (b'[{"text": "one"}]', b'\xef\xbb\xbf\n [\n{ "a": 1}'):
+        assert spool_stdin(io.BytesIO(array), tmp_path).name == "stdin.json"
     for text in (b"plain\ntext", b"{not json}", b"[1]", b'"x"', b"{" * 10_000):
         assert spool_stdin(io.BytesIO(text), tmp_path).name == "stdin.txt"
     with pytest.raises(DataError, match="standard input is empty"):

@@ -1,12 +1,15 @@
 """Files with random damage: a reader gives documents and findings, and never raises."""
 
+import bz2
 import gzip
+import lzma
 import random
 from pathlib import Path
 
 import pytest
 
-from tests.data.hostile.files import GOOD_PDF, member, tarred, zipped
+from tests.data.hostile.files import member, tarred, zipped
+from tests.data.hostile.pdfs import GOOD_PDF
 from trivium.data.documents import Document
 from trivium.data.readers import Part, PassedOver, ReadOptions, list_parts, read_part
 
@@ -14,12 +17,15 @@ TEXT = b'{"text": "one", "id": [1, 2.5e3, null]}\n' * 3
 FILES = {
     "a.txt": "één\n".encode() * 20,
     "a.jsonl": TEXT,
+    "a.json": b'[{"text": "one \\" [", "n": [1, {}]},\n {"text": "two"}]',
     "a.csv": b'text,id\n"a ""b""\n c",1\nplain,2\n' * 3,
     "a.html": b"<html><main><h1 class='x'>T &amp;</h1><table><tr><td>1<p>x</p></table><pre>a\n b</pre></main>" * 3,
     "a.pdf": GOOD_PDF,
     "a.zip": zipped({"a.txt": b"some text " * 20, "b.jsonl": TEXT, "c.pdf": GOOD_PDF}),
     "a.tar": tarred(member("a.txt"), member("n" * 200 + ".jsonl"), contents=(b"some text " * 20, TEXT)),
     "a.jsonl.gz": gzip.compress(TEXT * 20, mtime=0),
+    "a.jsonl.bz2": bz2.compress(TEXT * 20),
+    "a.jsonl.xz": lzma.compress(TEXT * 20),
     "a.tar.gz": gzip.compress(tarred(member("a.txt"), contents=(b"text",)), mtime=0),
 }
 CASES = 60

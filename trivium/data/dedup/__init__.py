@@ -7,7 +7,3 @@ clusters       which belong together, from which pairs do
 paragraphs     paragraphs, lines or spans of sentences said before, or on too many pages
 substrings     passages said before, character for character
 """
-
-from trivium.data.dedup.exact import Duplicate, remove_duplicates
-
-__all__ = ["Duplicate", "remove_duplicates"]

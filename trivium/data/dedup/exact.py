@@ -1,39 +1,11 @@
-"""Remove documents that say exactly what an earlier one said."""
+"""Documents that say exactly what an earlier one said, up to case and white space."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from trivium.data.documents import Document
-
 DIGEST_BYTES = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Duplicate:
-    """A removed document and the earlier one it repeats."""
-
-    document: Document
-    """What was removed."""
-    of: str
-    """The id of what was kept."""
-
-
-def remove_duplicates(documents: Iterable[Document]) -> tuple[list[Document], list[Duplicate]]:
-    """The first of each set of equal documents, and the others. Case and white space make no difference."""
-    kept: list[Document] = []
-    removed: list[Duplicate] = []
-    first_with: dict[bytes, str] = {}
-    for document in documents:
-        found = digest(document.text)
-        if found in first_with:
-            removed.append(Duplicate(document=document, of=first_with[found]))
-        else:
-            first_with[found] = document.id
-            kept.append(document)
-    return kept, removed
 
 
 def digest(text: str, *, size: int = DIGEST_BYTES) -> bytes:

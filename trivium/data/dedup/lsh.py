@@ -5,14 +5,12 @@ documents that agree in a whole band are compared. Here bands are sorted one aft
 of all bands: 50 bytes a document and one block of signatures are in memory, and signatures may be a memory-mapped file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from trivium.data.dedup.clusters import find, forest, join, roots
-from trivium.data.dedup.exact import Duplicate
-from trivium.data.dedup.minhash import MinHashConfig, signatures, similarity
-from trivium.data.documents import Document
+from trivium.data.dedup.minhash import MinHashConfig, similarity
 from trivium.errors import DataError
 
 NEIGHBOURS = 16
@@ -51,21 +49,6 @@ def clusters(found: np.ndarray, config: MinHashConfig) -> np.ndarray:
                 alike = similarity(found[some], found[others]) >= np.float32(config.threshold)
                 join(parents, some[alike], others[alike])
     return roots(parents)
-
-
-def remove_near_duplicates(
-    documents: Sequence[Document], config: MinHashConfig | None = None
-) -> tuple[list[Document], list[Duplicate]]:
-    """The first of each cluster of near-copies, and the others: for documents that are all in memory."""
-    config = config or MinHashConfig()
-    first = clusters(signatures((document.text for document in documents), config), config).tolist()
-    kept = [document for index, document in enumerate(documents) if first[index] == index]
-    removed = [
-        Duplicate(document=document, of=documents[first[index]].id)
-        for index, document in enumerate(documents)
-        if first[index] != index
-    ]
-    return kept, removed
 
 
 def _keys(found: np.ndarray, begin: int, rows: int) -> np.ndarray:

@@ -12,6 +12,8 @@ from functools import cache
 
 import numpy as np
 
+from trivium.data.mixing import mixed
+
 BLOCK_CHARACTERS = 1 << 16
 """Characters looked at together: their numbers stay in the cache of one core."""
 
@@ -160,16 +162,6 @@ def _hashed(units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     before[1:-1] = sums[begins[1:] - 1]
     before[-1] = sums[-1]
     return mixed(np.diff(before) * inverses[begins]), begins
-
-
-def mixed(values: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit depends on every bit."""
-    mixed = values ^ (values >> np.uint64(30))
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(27)
-    mixed *= np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
 
 
 @cache

@@ -12,6 +12,8 @@ without IBAN.
 import re
 from collections.abc import Iterator
 
+from trivium.data.privacy.context import said_before
+
 # The look-behind stands after the first digit: a pattern that begins with a set of characters is searched for fast.
 _DIGITS = re.compile(r"[0-9](?<![\w.+][0-9])(?:[ -]?[0-9]){13,}(?!\w|\.[0-9])")
 _LEAST_DIGITS, _MOST_DIGITS = 14, 19
@@ -41,7 +43,6 @@ _NO_CARD = re.compile(
     r"bestellnummer|sku)\b[^0-9\n]{0,12}\Z",
     re.IGNORECASE,
 )
-_CONTEXT_CHARACTERS = 32
 
 _IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9][A-Z])[A-Z][0-9]{2}(?: ?[A-Z0-9]){11,30}")
 # Registry of SWIFT, release 100: length by country.
@@ -75,7 +76,7 @@ def find_cards(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of each card number."""
     for run in _DIGITS.finditer(text):
         for start, end in _cards_in(text, run.start(), run.end()):
-            if not _NO_CARD.search(text, max(0, start - _CONTEXT_CHARACTERS), start):
+            if not said_before(_NO_CARD, text, start):
                 yield start, end
 
 

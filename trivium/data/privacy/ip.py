@@ -15,6 +15,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from trivium.data.privacy.context import said_before
+
 # The look-behind stands after the first digit: a pattern that begins with a set of characters is searched for fast.
 _V4 = re.compile(r"[0-9](?<![\w.+-][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[\w])")
 # Two colons with at most a group between them, and the run around such a place; `ipaddress` decides.
@@ -22,7 +24,6 @@ _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _GROUP_CHARACTERS = 4
 _FIRST_GROUP = re.compile(r"(?<![\w.])[0-9A-Fa-f]{0,4}\Z")
 _V6 = re.compile(r"(?:[0-9A-Fa-f]{0,4}:){2,8}(?:[0-9A-Fa-f]{1,4}|[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![\w:]|\.\w)")
-_CONTEXT_CHARACTERS = 32
 _VERSION = re.compile(
     r"(?:\b(?:v|ver|vers|version|versions|release|rel|rev|revision|build|firmware|driver|kernel|section|sections|sec|"
     r"chapter|clause|article|paragraph|figure|fig|table|appendix|item|rule|ec)\b[.:]?\s{0,2}[\"'(]?|§\s?|"
@@ -80,13 +81,12 @@ def _is_v4(text: str, match: re.Match[str], private: bool) -> bool:
     octets = match.group().split(".")
     if any(int(octet) > 255 or (octet[0] == "0" and octet != "0") for octet in octets):
         return False
-    before = text[max(0, match.start() - _CONTEXT_CHARACTERS) : match.start()]
-    if _VERSION.search(before):
+    if said_before(_VERSION, text, match.start()):
         return False
     value = int.from_bytes(bytes(map(int, octets)), "big")
     if _within(value, _SPECIAL_V4):
         return private
-    return any(len(octet) > 1 for octet in octets) or _ADDRESS.search(before) is not None
+    return any(len(octet) > 1 for octet in octets) or said_before(_ADDRESS, text, match.start()) is not None
 
 
 def _v6(text: str, private: bool) -> Iterator[tuple[int, int]]:

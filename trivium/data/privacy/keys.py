@@ -15,6 +15,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from trivium.data.privacy.context import said_before
+
 # What begins a token, and the whole of it. A prefix is found at the speed of `str.find`; only there is a pattern run.
 _W = r"[A-Za-z0-9_-]"
 _TOKENS = tuple(
@@ -54,7 +56,6 @@ _VALUE_CHARACTERS = r"[A-Za-z0-9+/_.~!#$%^&*?-]"
 # The whole run, never a part; what is called or indexed is code. Padding is added later: `a: NAME=...` has it too.
 _VALUE = rf"({_VALUE_CHARACTERS}{{8,}}+)(?![(\[])"
 _ASSIGNED = re.compile(rf"[=:]>?[ \t]{{0,4}}(?:[uUrRbB]?[\"'`])?(?:(?:Bearer|Basic|Token|token) )?{_VALUE}")
-_NAME_CHARACTERS = 48
 _NAME = re.compile(
     r"(?<!public)(?<!public[_-])(?:api[_-]?key|access[_-]?key(?:[_-]?id)?|account[_-]?key|secret[_-]?key|"
     r"private[_-]?key|signing[_-]?key|encryption[_-]?key|auth[_-]?key|client[_-]?secret|secret|token|auth|authorization|credentials?|x-api-key|"
@@ -123,7 +124,7 @@ def _in_urls(text: str) -> Iterator[tuple[int, int]]:
 
 def _named(text: str) -> Iterator[tuple[int, int]]:
     for match in _ASSIGNED.finditer(text):
-        name = _NAME.search(text, max(0, match.start() - _NAME_CHARACTERS), match.start())
+        name = said_before(_NAME, text, match.start())
         if name and _is_secret(match.group(1), password=name.group("password") is not None):
             yield _trimmed(text, match)
     for match in _OPTION.finditer(text) if "--" in text else ():

@@ -18,6 +18,8 @@ without such a word, digits of other scripts; an extension after the number stay
 import re
 from collections.abc import Iterator
 
+from trivium.data.privacy.context import said_before
+
 # Digits with one space, or one mark with spaces around it, between them. Every character belongs to one class, so there
 # is one way to match; it begins with a set of characters, which is searched for fast, and never inside a number.
 _RUN = re.compile(
@@ -35,7 +37,6 @@ _GROUP = re.compile("[0-9]+")
 _PLAIN = str.maketrans({"‐": "-", "‑": "-", "–": "-", "\u00a0": " "})
 _WIDE = re.compile(r" ?/ ?| [–-] ")
 _SPACE = re.compile("[ \u00a0]")
-_CONTEXT_CHARACTERS = 48
 # Not `<phone>`: what was replaced names nothing.
 _CONTEXT = re.compile(
     r"(?:(?<![a-z<])(?:tel|tél|t[eé]l[eé]phone|telephone|telefon|telefone|telefono|tel[eé]fono|telefoon|telefax|phone|"
@@ -89,9 +90,8 @@ def find_phones(text: str) -> Iterator[tuple[int, int]]:
         start += text.startswith("(", start) and text.count("(", start, end) > text.count(")", start, end)
         if not _LEAST_DIGITS <= end - start <= _MOST_CHARACTERS:
             continue
-        before = text[max(0, start - _CONTEXT_CHARACTERS) : start]
-        named = _CONTEXT.search(before) is not None or _LETTER_CONTEXT.search(before) is not None
-        if named or not _NO_PHONE.search(before):
+        named = bool(said_before(_CONTEXT, text, start) or said_before(_LETTER_CONTEXT, text, start))
+        if named or not said_before(_NO_PHONE, text, start):
             for first, last in _numbers_in(text[start:end], named):
                 yield start + first, start + last
 

@@ -1,12 +1,20 @@
 """Rules with published thresholds that say whether a text is worth learning from.
 
-They were made for prose from the web. Code, tables, verse and plays break many of them and are none the worse for it.
+They were made for English prose from the web. Code, tables, verse and plays break many of them and are none the worse
+for it; what is done for scripts that put no spaces between words stands in `words`.
 
 words, repetition      what a word is; how much a text repeats itself in runs of words
 statistics             the figures of one text, taken once and judged by all rules
 gopher, c4, fineweb    the rules of three published corpora
 blocklist              listed words
 limits                 a figure, its bounds, and the verdict
+
+And judges that are learnt from examples; `trivium filters` makes them:
+
+language               which language a text is in
+ngrams, perplexity     how surprising a text is to a model of text that one trusts
+harm_features, harm    a classifier of harmful text; harm_report and by_group measure what it does, and to whom
+model_folder           a learnt judge as a folder
 """
 
 from dataclasses import dataclass, field

@@ -13,7 +13,7 @@ class FineWebConfig:
     """Section 3.6. A text exactly at one of the first three thresholds goes, as in the paper."""
 
     finished_lines_above: float = 0.12
-    """Share of the lines that end in punctuation. Thai and Lao end nothing so: set -1 for them."""
+    """Share of the lines that end in punctuation, or in a letter of Thai or Lao, which end nothing so."""
     duplicate_lines_characters_below: float = 0.1
     """Share of the characters that stand in duplicate lines. The paper has 0.1; the published pipeline sets 0.01."""
     short_lines_below: float = 0.67

@@ -2,7 +2,7 @@
 Gopher", section A.1.1 (quality) and Table A1 (repetition).
 
 The paper leaves open what counts as a duplicate. Here, as in the pipeline of FineWeb, it is what stood in the text
-before, so a paragraph said twice is one duplicate, not two.
+before, so a paragraph said twice is one duplicate, not two. It is for English; `words` says what a word is elsewhere.
 """
 
 from dataclasses import dataclass, field
@@ -39,9 +39,9 @@ class GopherConfig:
     words_max: int = 100_000
     """Words. Whole novels are longer: split them by chapter first, or raise this."""
     mean_word_characters_min: float = 3.0
-    """Characters a word; not applied to scripts without spaces."""
+    """Characters a word; not applied to scripts without spaces, nor to those whose letters are syllables."""
     mean_word_characters_max: float = 10.0
-    """Characters a word; not applied to scripts without spaces."""
+    """As the least."""
     symbols_per_word_max: float = 0.1
     """Number signs a word, and ellipses a word."""
     bullet_lines_max: float = 0.9
@@ -78,7 +78,7 @@ def judge(statistics: Statistics, config: GopherConfig, language: str | None = N
         Limit("gopher: too many lines trail off", s.ellipsis_lines_share, "<=", config.ellipsis_lines_max),
         Limit("gopher: too few alphabetic words", s.alphabetic_share, ">=", config.alphabetic_words_min),
     ]
-    if s.unspaced_share <= 0.5:
+    if s.without_alphabet_share <= 0.5:
         shortest, longest = config.mean_word_characters_min, config.mean_word_characters_max
         limits.append(Limit("gopher: words too short", s.mean_word_characters, ">=", shortest))
         limits.append(Limit("gopher: words too long", s.mean_word_characters, "<=", longest))

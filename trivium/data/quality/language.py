@@ -1,7 +1,6 @@
 """Which language a text is written in: naive Bayes over byte n-grams, by py3langid.
 
     identify("Bonjour tout le monde")        # ("fr", 0.95)
-    judge(text, ("en", "de"))                # keeps it, or removes it by the rule "language: not en, de"
 
 The method is langid.py's (Lui and Baldwin 2012), the model that of py3langid 0.4: 139 languages, and `zxx` for what is
 no language (numbers, markup). From 0.4 on the model is a plain NumPy archive read with pickling forbidden; earlier
@@ -13,8 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trivium.data.quality.limits import KEEP, Verdict
-from trivium.errors import Unsupported
+from trivium.errors import ConfigError, Unsupported
 
 UNDETERMINED = "und"
 """ISO 639-2 for a language that cannot be told."""
@@ -65,17 +63,22 @@ def identify(text: str, *, minimum_probability: float = 0.5) -> tuple[str, float
     return (best if probability >= minimum_probability else UNDETERMINED), probability
 
 
-def judge(text: str, languages: Sequence[str], *, minimum_probability: float = 0.5) -> Verdict:
-    """Keeps a text in one of the ``languages``; the detail says what was found instead."""
-    code, probability = identify(text, minimum_probability=minimum_probability)
-    if code in languages:
-        return KEEP
-    return Verdict(rule=f"language: not {', '.join(languages)}", detail=f"{code} ({probability:.2f})")
+def check_languages(codes: Sequence[str]) -> None:
+    """Refuses what `identify` never answers: to keep only that would keep nothing.
 
-
-def known_languages() -> tuple[str, ...]:
-    """The codes that `identify` can answer, in order."""
-    return tuple(sorted({_code(label) for label in _identifier().labels}))
+    Raises:
+        ConfigError: a code is unknown.
+        Unsupported: as `identify`.
+    """
+    known = {_code(label) for label in _identifier().labels}
+    unknown = [code for code in codes if code not in known]
+    if unknown:
+        raise ConfigError(
+            "these languages cannot be identified",
+            received=", ".join(unknown),
+            expected=f"codes of ISO 639-1, else 639-3: {', '.join(sorted(known))}",
+            fix="write en, not English or eng",
+        )
 
 
 def excerpts(text: str, count: int, characters: int) -> Iterator[str]:

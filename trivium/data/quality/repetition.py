@@ -26,32 +26,40 @@ class Repetition:
     """In runs of 5, 6, 7, 8, 9 and 10 words that stood in the text before; the first occurrence does not count."""
 
 
-def measure_repetition(words: Sequence[str]) -> Repetition:
-    """The repetition in a text, given what stands between its white space."""
-    number_of = {word: number for number, word in enumerate(dict.fromkeys(words))}
-    ids = np.fromiter(map(number_of.__getitem__, words), np.int64, len(words))
+def measure_repetition(pieces: Sequence[str], pieces_a_word: int = 1) -> Repetition:
+    """The repetition in a text, given what stands between its white space, or its letters where it has none.
+
+    A run of n words is one of n times ``pieces_a_word`` pieces, wherever it begins.
+    """
+    number_of = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    ids = np.fromiter(map(number_of.__getitem__, pieces), np.int64, len(pieces))
     lengths = np.fromiter(map(len, number_of), np.int64, len(number_of))[ids]
-    return _measure(ids, lengths, len(number_of))
+    ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))  # characters before each piece
+    words, kinds = ids, len(number_of)
+    for place in range(1, pieces_a_word):
+        fits = max(0, len(ids) - place)
+        words, counts, _ = _group(words[:fits] * len(number_of) + ids[place:])
+        kinds = len(counts)
+    return _measure(words, ends, kinds, pieces_a_word)
 
 
-def _measure(ids: np.ndarray, lengths: np.ndarray, kinds: int) -> Repetition:
-    """``ids`` [words] numbers the words by kind, ``lengths`` [words] are their characters."""
-    ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))  # characters before each word
+def _measure(words: np.ndarray, ends: np.ndarray, kinds: int, size: int) -> Repetition:
+    """``words`` [places] numbers, by kind, the words of ``size`` pieces that begin at each place."""
     shares = dict.fromkeys((*TOP_SIZES, *DUPLICATE_SIZES), 0.0)
-    starts, groups = np.arange(len(ids)), ids  # where runs of n words start, and which of them are equal
+    starts, groups = np.arange(len(words)), words  # where runs of n words start, and which of them are equal
     for n in range(2, max(DUPLICATE_SIZES) + 1):
-        fits = starts + n <= len(ids)
+        fits = starts + (n - 1) * size < len(words)
         starts, groups = starts[fits], groups[fits]
         # Equal runs of n - 1 words, continued by equal words; both factors are below 2^31, so the product fits.
-        groups, counts, first = _group(groups * kinds + ids[starts + n - 1])
+        groups, counts, first = _group(groups * kinds + words[starts + (n - 1) * size])
         if not np.any(counts > 1):
             break
         if n in TOP_SIZES:
-            shares[n] = _covered(starts[groups == _heaviest(starts, counts, first, ends, n)], n, ends)
+            shares[n] = _covered(starts[groups == _heaviest(starts, counts, first, ends, n * size)], n * size, ends)
         else:
             repeats = np.ones(len(starts), bool)
             repeats[first] = False
-            shares[n] = _covered(starts[repeats], n, ends)
+            shares[n] = _covered(starts[repeats], n * size, ends)
         again = counts[groups] > 1
         starts, groups = starts[again], groups[again]
     return Repetition(top=tuple(shares[n] for n in TOP_SIZES), duplicate=tuple(shares[n] for n in DUPLICATE_SIZES))
@@ -79,10 +87,10 @@ def _heaviest(starts: np.ndarray, counts: np.ndarray, first: np.ndarray, ends: n
 
 
 def _covered(starts: np.ndarray, n: int, ends: np.ndarray) -> float:
-    """The share of all characters that lies in the runs of n words at ``starts``, overlaps counted once."""
-    words = len(ends) - 1
-    depth = np.zeros(words + 1, np.int64)
+    """The share of all characters that lies in the runs of n pieces at ``starts``, overlaps counted once."""
+    pieces = len(ends) - 1
+    depth = np.zeros(pieces + 1, np.int64)
     depth[starts] += 1  # starts are distinct
     depth[starts + n] -= 1
-    inside = np.cumsum(depth[:words]) > 0
+    inside = np.cumsum(depth[:pieces]) > 0
     return float(np.diff(ends)[inside].sum() / ends[-1])

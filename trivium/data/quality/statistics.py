@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from trivium.data.quality.repetition import Repetition, measure_repetition
-from trivium.data.quality.words import CLOSING_MARKS, ELLIPSES, SENTENCE_MARKS, UNSPACED, ends_finished, pieces
+from trivium.data.quality.words import (
+    CLOSING_MARKS,
+    ELLIPSES,
+    SENTENCE_MARKS,
+    SENTENCE_SPACE,
+    SYLLABIC,
+    UNSPACED,
+    ends_finished,
+    letters_a_word,
+    pieces,
+)
 
 BULLETS = frozenset("-*•‣⁃◦▪●○■□►·")
 """First characters of a line that is an item of a list."""
@@ -18,7 +28,7 @@ SHORT_LINE_CHARACTERS = 30
 _AROUND_WORDS = string.punctuation + "“”‘’„‚«»‹›…–—¡¿•·、。！？「」『』（），：；"
 # Bounded on both sides, so a run of a million full stops is read once. CJK marks need no space after them.
 _SENTENCE_END = re.compile(
-    rf"[{re.escape(SENTENCE_MARKS)}][{re.escape(CLOSING_MARKS)})\]]{{0,3}}(?=\s|\Z)|[\u3002\uff01\uff1f](?=\S)"
+    rf"[{re.escape(SENTENCE_MARKS)}][{re.escape(CLOSING_MARKS)})\]]{{0,3}}(?=\s|\Z)|[\u3002\uff01\uff1f](?=\S)|{SENTENCE_SPACE}"
 )
 
 
@@ -29,11 +39,11 @@ class Statistics:
     characters: int
     """Code points of the text, white space included."""
     words: int
-    """Pieces between white space that hold more than punctuation; each letter of a script without spaces is one."""
-    unspaced_share: float
-    """Words that are letters of a script without spaces."""
+    """Pieces between white space that hold more than punctuation, and groups of letters of scripts without spaces."""
+    without_alphabet_share: float
+    """Words in scripts without spaces, or whose letters are syllables: their length says nothing."""
     mean_word_characters: float
-    """Characters a word, without the punctuation around it."""
+    """Characters a word that stands between white space, without the punctuation around it."""
     alphabetic_share: float
     """Words that hold at least one letter."""
     stop_words: int
@@ -69,12 +79,14 @@ class Statistics:
     curly_brackets: int
     """Opening curly brackets."""
     pieces: Sequence[str] = field(repr=False)
-    """What stands between white space, in order."""
+    """What stands between white space, and each letter of a script without spaces, in order."""
+    pieces_a_word: int = field(repr=False)
+    """1, or how many letters make a word where most words are in a script without spaces."""
 
     @cached_property
     def repetition(self) -> Repetition:
         """How much is repeated in runs of words. It takes as long as all the rest, so it is measured when asked for."""
-        return measure_repetition(self.pieces)
+        return measure_repetition(self.pieces, self.pieces_a_word)
 
 
 def measure(text: str, stop_words: Sequence[str] = ()) -> Statistics:
@@ -103,27 +115,34 @@ def measure(text: str, stop_words: Sequence[str] = ()) -> Statistics:
 
 
 def _measure_words(found: list[str], stop_words: frozenset[str]) -> dict:
-    words = characters = alphabetic = unspaced = 0
+    spaced = characters = alphabetic = syllabic = 0
     stops: set[str] = set()
+    letters: dict[str, int] = {}
     for piece, count in Counter(found).items():
         core = piece.strip(_AROUND_WORDS)
         if not core:
             continue
-        words += count
-        characters += count * len(core)
         if UNSPACED.match(core):
-            unspaced += count
-            alphabetic += count  # the vowel signs of Thai and others are letters to its readers, marks to Unicode
-        elif core[0].isalpha() or any(map(str.isalpha, core)):
+            letters[core] = count
+            continue
+        spaced += count
+        characters += count * len(core)
+        if core[0].isalpha() or any(map(str.isalpha, core)):
             alphabetic += count
+            syllabic += count * (SYLLABIC.match(core) is not None)
         if (lowered := core.lower()) in stop_words:
             stops.add(lowered)
+    size = letters_a_word(letters)
+    # Vowel signs of Thai and others are letters to its readers, marks to Unicode: all of them count as alphabetic.
+    unspaced = -(-sum(letters.values()) // size)
+    words = spaced + unspaced
     return {
         "words": words,
-        "unspaced_share": _share(unspaced, words),
-        "mean_word_characters": _share(characters, words),
-        "alphabetic_share": _share(alphabetic, words),
+        "without_alphabet_share": _share(unspaced + syllabic, words),
+        "mean_word_characters": _share(characters, spaced),
+        "alphabetic_share": _share(alphabetic + unspaced, words),
         "stop_words": len(stops),
+        "pieces_a_word": size if unspaced > spaced else 1,
     }
 
 

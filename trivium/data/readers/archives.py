@@ -1,4 +1,5 @@
-"""Archives (.zip .tar .tar.gz .tgz) and compressed files: members are read where they lie, never written to disk.
+"""Archives (.zip, .tar plain or compressed) and compressed files: members are read where they lie, never written to
+disk.
 
 So a name that leads outside, a link or a device can do nothing; they are passed over all the same, because no honest
 archive of text has them. Archives in archives are not opened.
@@ -45,8 +46,8 @@ def read(stream: BufferedReader, part: Part, options: ReadOptions) -> Iterator[D
         yield from _zip(stream, part, options)
         return
     inner = formats.uncompressed(kind)
-    if kind == ".tgz":
-        stream, inner = compressed.expanded(stream, ".gz", options.limits), ".tar"
+    if kind in formats.SHORT_TAR:
+        stream, inner = compressed.expanded(stream, formats.SHORT_TAR[kind], options.limits), ".tar"
     elif inner:
         stream = compressed.expanded(stream, kind.removeprefix(inner), options.limits)
     if (inner or kind) == ".tar":

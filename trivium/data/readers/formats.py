@@ -5,7 +5,7 @@ from io import BufferedReader
 from pathlib import PurePosixPath
 
 from trivium.data.documents import Document
-from trivium.data.readers import compressed, html, jsonl, parquet, pdf, tables, text
+from trivium.data.readers import compressed, html, json_arrays, jsonl, parquet, pdf, tables, text
 from trivium.data.readers.parts import Part, PassedOver, ReadOptions
 
 Reader = Callable[[BufferedReader, Part, ReadOptions], Iterator[Document | PassedOver]]
@@ -15,13 +15,16 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(text.PROSE_SUFFIXES, text.read_prose),
     **dict.fromkeys(text.CODE_SUFFIXES, text.read_code),
     **dict.fromkeys(jsonl.SUFFIXES, jsonl.read),
+    **dict.fromkeys(json_arrays.SUFFIXES, json_arrays.read),
     **dict.fromkeys(html.SUFFIXES, html.read),
     **dict.fromkeys(pdf.SUFFIXES, pdf.read),
     **dict.fromkeys(tables.CSV_SUFFIXES, tables.read_csv),
     **dict.fromkeys(tables.TSV_SUFFIXES, tables.read_tsv),
     **dict.fromkeys(parquet.SUFFIXES, parquet.read),
 }
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tar.zst", ".tgz")
+SHORT_TAR = {".tgz": ".gz", ".tbz2": ".bz2", ".txz": ".xz"}
+"""One suffix for two."""
+ARCHIVES = (".zip", ".tar", *(f".tar{end}" for end in compressed.SUFFIXES), *SHORT_TAR)
 
 
 def suffix(name: str) -> str:

@@ -125,9 +125,7 @@ def _decoded(content: bytes, encoding: str) -> str:
 
 def _declared(content: bytes) -> str | None:
     """The ``<meta charset>`` of the first 1024 bytes, where the HTML standard (13.2.3.2) looks for it."""
-    match = re.search(
-        rb"<meta[^>]{0,200}charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([a-zA-Z0-9_:.-]{1,40})", content[:1024], re.I
-    )
+    match = _CHARSET.search(content, 0, 1024)
     if match is None:
         return None
     name = match[1].decode("ascii").lower()

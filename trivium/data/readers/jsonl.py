@@ -13,8 +13,9 @@ from trivium.errors import DataError
 
 SUFFIXES = (".jsonl", ".ndjson")
 _BLOCK = 1 << 20
-_MARK = b"\xef\xbb\xbf"
-_FIX = "correct or remove the line"
+MARK = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8."""
+_FIX = "correct or remove it"
 
 
 def cut(path: Path, part_bytes: int) -> Iterator[tuple[int, int, int]]:
@@ -50,28 +51,31 @@ def read(stream: BufferedIOBase, part: Part, options: ReadOptions) -> Iterator[D
             position += 0 if line.endswith(b"\n") else skip_line(stream)
             yield _bad(part, number, "the line is too long", f"more than {limit:,} bytes", len(line))
         elif line.strip():
-            yield _record(line.removeprefix(_MARK) if number == 1 else line, number, part, options)
+            yield record_of(line.removeprefix(MARK) if number == 1 else line, number, part, options)
         found = found or bool(line.strip())
         number += 1
     if not found and part.start == 0:
         raise DataError(EMPTY, fix="remove it from the sources")
 
 
-def _record(line: bytes, number: int, part: Part, options: ReadOptions) -> Document | PassedOver:
+def record_of(
+    written: bytes, number: int, part: Part, options: ReadOptions, *, noun: str = "line"
+) -> Document | PassedOver:
+    """The document of one JSON object; ``noun`` is what the user knows it as."""
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = json.loads(written.decode("utf-8"))
     except UnicodeDecodeError as error:
-        where = f"byte 0x{line[error.start]:02x} at offset {error.start} of the line"
-        return _bad(part, number, "the line is not encoded in utf-8", where, len(line))
+        where = f"byte 0x{written[error.start]:02x} at offset {error.start} of the {noun}"
+        return _bad(part, number, f"the {noun} is not encoded in utf-8", where, len(written))
     except json.JSONDecodeError as error:
-        return _bad(part, number, "the line is not JSON", f"{error.msg} at column {error.colno}", len(line))
+        return _bad(part, number, f"the {noun} is not JSON", f"{error.msg} at column {error.colno}", len(written))
     except RecursionError:
-        return _bad(part, number, "the line is not JSON", "brackets too deep to read", len(line))
+        return _bad(part, number, f"the {noun} is not JSON", "brackets too deep to read", len(written))
     except ValueError:  # Python refuses whole numbers of more than 4,300 digits
-        return _bad(part, number, "the line is not JSON", "a number too long to read", len(line))
+        return _bad(part, number, f"the {noun} is not JSON", "a number too long to read", len(written))
     if not isinstance(record, dict):
-        return _bad(part, number, "the line is no JSON object", f"a {type(record).__name__}", len(line))
-    return document_of(record, number, part, options, len(line))
+        return _bad(part, number, f"the {noun} is no JSON object", f"a {type(record).__name__}", len(written))
+    return document_of(record, number, part, options, len(written))
 
 
 def _bad(part: Part, number: int, reason: str, detail: str, size: int) -> PassedOver:
@@ -81,5 +85,5 @@ def _bad(part: Part, number: int, reason: str, detail: str, size: int) -> Passed
         num_bytes=size,
         detail=detail,
         fix=_FIX,
-        hint='one JSON object a line, such as {"text": "..."}',
+        hint='JSON objects, such as {"text": "..."}',
     )

@@ -1,10 +1,14 @@
-"""PDF: the texts of the pages, in order. Scanned pages have none; encrypted files are refused."""
+"""PDF: the texts of the pages, in order, without the heads and feet that most of them share.
+
+Scanned pages have no text; encrypted files are refused.
+"""
 
 import io
 import logging
 from collections.abc import Iterator
 from typing import Any
 
+from trivium.data.boilerplate import strip_running_heads
 from trivium.data.documents import Document
 from trivium.data.readers.bounded import read_whole
 from trivium.data.readers.parts import Part, PassedOver, ReadOptions, missing
@@ -38,7 +42,8 @@ def read(stream: io.BufferedIOBase, part: Part, options: ReadOptions) -> Iterato
         raise DataError("the file is no PDF", received="no %PDF- in its first 1024 bytes")
     texts, faults = _pages(content, options)
     yield from (PassedOver(name=f"{part.name}:page {number}", reason=why) for number, why in faults)
-    text = "\n\n".join(text for text in texts if text)
+    pages, _ = strip_running_heads([text for text in texts if text])
+    text = "\n\n".join(page for page in pages if page.strip())
     if not text and faults:
         raise DataError("no page of the PDF can be read", received=f"page {faults[0][0]}: {faults[0][1]}")
     if not text:

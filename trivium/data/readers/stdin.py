@@ -1,6 +1,7 @@
 """Standard input as a source: kept in a file, so that it can be read in parts, and again after an interruption."""
 
 import json
+import re
 import shutil
 from io import BufferedIOBase
 from pathlib import Path
@@ -8,12 +9,14 @@ from pathlib import Path
 from trivium.errors import DataError, StorageError
 
 _LOOKED_AT_BYTES = 1 << 16
+_ARRAY = re.compile(rb'(?:\xef\xbb\xbf)?\s*+\[\s*+\{\s*+"')
 
 
 def spool_stdin(stream: BufferedIOBase, folder: Path) -> Path:
-    """Writes all of ``stream`` to a file in ``folder``: lines of JSON to stdin.jsonl, text to stdin.txt.
+    """Writes all of ``stream`` to a file in ``folder``: JSON to stdin.jsonl or stdin.json, text to stdin.txt.
 
-    It is taken for lines of JSON where its first line is an object.
+    It is taken for lines of JSON where its first line is an object, and for a JSON array where an object follows its
+    first bracket.
 
     Raises:
         DataError: there is nothing to read.
@@ -22,7 +25,7 @@ def spool_stdin(stream: BufferedIOBase, folder: Path) -> Path:
     head = stream.read(_LOOKED_AT_BYTES)
     if not head:
         raise DataError("standard input is empty", fix="pipe text or lines of JSON in, or name a file")
-    path = folder / ("stdin.jsonl" if _is_json(head) else "stdin.txt")
+    path = folder / f"stdin.{'jsonl' if _is_json(head) else 'json' if _ARRAY.match(head) else 'txt'}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:

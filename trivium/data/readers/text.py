@@ -11,7 +11,9 @@ from trivium.data.readers.parts import EMPTY, Part, PassedOver, ReadOptions
 from trivium.errors import DataError
 
 PROSE_SUFFIXES = (".txt", ".md", ".rst")
-CODE_SUFFIXES = (".py", ".c", ".h", ".cpp", ".cc", ".cu", ".java", ".js", ".ts", ".go", ".rs", ".sh", ".toml", ".yaml")
+CODE_SUFFIXES = (
+    *(".py", ".c", ".h", ".cpp", ".cc", ".cu", ".java", ".js", ".ts", ".go", ".rs", ".sh", ".toml", ".yaml", ".yml"),
+)
 _LOOKED_AT_BYTES = 8192
 # The longer marks first: that of UTF-32 little-endian begins with that of UTF-16.
 _MARKS = (

@@ -1,6 +1,5 @@
 """Every tracer under the one Trainer: killed anywhere and resumed bit for bit, and shared by two processes."""
 
-import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from tests.contracts.tracers import TRACERS, Tracer, V
 from tests.training.kill import assert_survives_kills
 from tests.training.test_parallel import in_processes
 from trivium.data.batches import CausalBatch, LabelledBatch, MaskedBatch, Seq2SeqBatch
+from trivium.objectives.bilm import bilm
 from trivium.objectives.causal import causal
 from trivium.objectives.classification import classification
 from trivium.objectives.masked import mask_tokens, masked
@@ -66,6 +66,8 @@ def task(tracer: Tracer) -> tuple[Callable[..., Any], Callable[[int], Any]]:
         return seq2seq, seq2seq_batch
     if tracer.row.kind == "encoder":
         return masked, masked_batch
+    if tracer.row.kind == "bidirectional recurrent":
+        return bilm, causal_batch
     return (classification, labelled_batch) if tracer.row.kind == "classifier" else (causal, causal_batch)
 
 
@@ -107,7 +109,7 @@ def trained(tracer: Tracer, mode: str, here: Place) -> list[float]:
     """Losses and gradient norms of three updates in float64, dropout off."""
     objective, make = task(tracer)
     torch.manual_seed(1)
-    model = tracer.row.model_class()(tracer.config(**_no_dropout(tracer))).double()
+    model = tracer.row.model_class()(tracer.config(**tracer.without_dropout)).double()
     if mode == "replicated":
         parallel.replicate(model)
     elif mode == "sharded":
@@ -118,11 +120,6 @@ def trained(tracer: Tracer, mode: str, here: Place) -> list[float]:
         result = learner.step(next(source))
         numbers += [result["loss"], result["gradient_norm"]]
     return numbers
-
-
-def _no_dropout(tracer: Tracer) -> dict[str, float]:
-    names = [field.name for field in dataclasses.fields(tracer.row.config_class())]
-    return {name: 0.0 for name in names if name.endswith("dropout")}
 
 
 @pytest.mark.parametrize("mode", ["replicated", "sharded"])

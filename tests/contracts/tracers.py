@@ -1,5 +1,6 @@
 """Tiny models of every architecture there is, three ragged texts for them, and what may be asked of each."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +39,22 @@ class Tracer:
     @property
     def goes_on(self) -> bool:
         """Reads from left to right and can carry a state."""
-        return self.row.kind in ("decoder", "recurrent") or self.reads_a_source
+        return self.row.kind == "decoder" or self.recurrent or self.reads_a_source
 
     @property
     def recurrent(self) -> bool:
-        return self.row.kind.startswith("recurrent")
+        return "recurrent" in self.row.kind
+
+    @property
+    def attends(self) -> bool:
+        """Has attention to collect: a plain recurrence has none, nor has a decoder with one fixed context."""
+        return not self.recurrent or self.row.name in ("seq2seq", "luong")
+
+    @property
+    def without_dropout(self) -> dict[str, float]:
+        """The fields that leave nothing to chance while training."""
+        names = [field.name for field in dataclasses.fields(self.row.config_class())]
+        return {name: 0.0 for name in names if name.endswith("dropout")}
 
     def state(self, model: nn.Module, rows: list[int], capacity: int = 12) -> State:
         """A state that can be carried on, for the given of the three rows."""
@@ -58,8 +70,10 @@ class Tracer:
 
 _TRANSFORMER = {"width": 16, "layers": 2, "dropout": 0.1}
 TRACERS = [
+    Tracer("rnn", architecture("rnn"), {"width": 12, "layers": 2, "dropout": 0.1, "tied": True, "embedding_width": 8}),
     Tracer("lstm", architecture("lstm"), {"width": 12, "layers": 2, "dropout": 0.1}),
     Tracer("lstm tied", architecture("lstm"), {"width": 12, "layers": 1, "dropout": 0.1, "tied": True}),
+    Tracer("gru", architecture("gru"), {"width": 12, "layers": 2, "dropout": 0.1, "embedding_width": 8}),
     Tracer(
         "text_cnn",
         architecture("text_cnn"),
@@ -75,6 +89,67 @@ TRACERS = [
         architecture("seq2seq"),
         {"embedding_width": 10, "width": 12, "attention_width": 8, "cell": "lstm", "tied": True, "dropout": 0.1},
     ),
+    Tracer(
+        "cho",
+        architecture("cho"),
+        {"embedding_width": 10, "width": 12, "readout_width": 9, "dropout": 0.1},
+    ),
+    Tracer("sutskever", architecture("sutskever"), {"embedding_width": 10, "width": 12, "layers": 2, "dropout": 0.1}),
+    Tracer(
+        "sutskever tied",
+        architecture("sutskever"),
+        {"embedding_width": 12, "width": 12, "layers": 1, "tied": True, "dropout": 0.1},
+    ),
+    Tracer("luong", architecture("luong"), {"embedding_width": 10, "width": 12, "layers": 2, "dropout": 0.1}),
+    Tracer(
+        "luong dot tied",
+        architecture("luong"),
+        {
+            "embedding_width": 12,
+            "width": 12,
+            "layers": 2,
+            "direction": "both",
+            "score": "dot",
+            "input_feeding": False,
+            "tied": True,
+            "dropout": 0.1,
+        },
+    ),
+    Tracer(
+        "luong concat",
+        architecture("luong"),
+        {
+            "embedding_width": 10,
+            "width": 12,
+            "layers": 1,
+            "direction": "forward",
+            "score": "concat",
+            "input_feeding": False,
+            "dropout": 0.1,
+        },
+    ),
+    Tracer(
+        "transformer",
+        architecture("transformer"),
+        {**_TRANSFORMER, "decoder_layers": 3, "heads": 2, "inner_width": 24},
+    ),
+    Tracer(
+        "transformer norm first",
+        architecture("transformer"),
+        {
+            **_TRANSFORMER,
+            "heads": 4,
+            "inner_width": 24,
+            "norm_first": True,
+            "positions": "interleaved",
+            "activation": "silu",
+            "source_vocabulary_size": 29,
+            "sharing": "none",
+        },
+    ),
+    Tracer("awd_lstm", architecture("awd_lstm"), {"width": 12, "layers": 2, "tied": False}),
+    Tracer("awd_lstm tied", architecture("awd_lstm"), {"width": 12, "layers": 2, "embedding_width": 8}),
+    Tracer("bilm", architecture("bilm"), {"width": 12, "layers": 2}),
     Tracer(
         "bert",
         architecture("bert"),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.models.equations import gru, lstm, read_gru, read_lstm
 from trivium.data.batches import Seq2SeqBatch
 from trivium.models.seq2seq import Seq2Seq, Seq2SeqConfig
 from trivium.objectives.seq2seq import seq2seq
@@ -14,29 +15,39 @@ def config(**changes: object) -> Seq2SeqConfig:
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
+@torch.no_grad()
 def test_equations(cell: str) -> None:
-    """One target token after another, as appendix A writes it."""
+    """One source word and one target word after another, as appendix A writes it."""
     model = Seq2Seq(config(cell=cell)).double()
-    source, target = torch.randint(11, (1, 4)), torch.randint(11, (1, 3))
-    state = model.encode(source)
-    hidden = model(target, state=state).hidden[0]
-    decoder, annotations = model.blocks[-1], model.blocks[0].rnn(model.embed(source))[0][0]
-    torch.testing.assert_close(state.memory.tensors[0][0][0], annotations)
-    s = torch.tanh(decoder.bridge(annotations[0, 5:]))  # the backward state at the first source position
+    encoder, decoder = model.blocks
+    attention, words = decoder.attention, model.embedding.weight
+    source, target = [3, 7, 1, 4], [0, 5, 2]
+    left, right = (
+        read_gru(encoder.rnn, xs, side) if cell == "gru" else read_lstm(encoder.rnn, xs, side)[0]
+        for xs, side in ((words[source], ""), (words[source].flip(0), "_reverse"))
+    )
+    annotations = torch.cat([left, right.flip(0)], dim=-1)
+    s = torch.tanh(decoder.bridge(right[-1]))  # the backward state at the first source position
     s, c = s.chunk(2) if cell == "lstm" else (s, None)
-    for t in range(3):
-        y = model.embed(target)[0, t]
-        energies = decoder.attention.score(torch.tanh(decoder.attention.query(s) + decoder.attention.key(annotations)))[
-            :, 0
-        ]
-        context = torch.softmax(energies, 0) @ annotations
-        given = torch.cat([y, context])
-        if cell == "lstm":
-            s, c = decoder.cell(given, (s, c))
-        else:
-            s = decoder.cell(given, s)
-        deep = decoder.readout(torch.cat([s, y, context]))
-        torch.testing.assert_close(hidden[t], torch.maximum(deep[0::2], deep[1::2]), rtol=0, atol=1e-12)
+    wanted, looked = [], []
+    for word in target:
+        energies = torch.stack(
+            [
+                attention.score.weight[0] @ torch.tanh(attention.query.weight @ s + attention.key.weight @ annotation)
+                for annotation in annotations
+            ]
+        )
+        weights = energies.exp() / energies.exp().sum()
+        context = weights @ annotations
+        given = torch.cat([words[word], context])
+        s, c = lstm(decoder.cell, given, s, c) if cell == "lstm" else (gru(decoder.cell, given, s), None)
+        deep = decoder.readout(torch.cat([s, words[word], context]))
+        wanted.append(torch.maximum(deep[0::2], deep[1::2]))
+        looked.append(weights)
+    state = model.encode(torch.tensor([source]))
+    output = model(torch.tensor([target]), state=state, collect=("cross_attention",))
+    torch.testing.assert_close(output.hidden[0], torch.stack(wanted), rtol=0, atol=1e-12)
+    torch.testing.assert_close(output.collected["cross_attention"][0][0, 0], torch.stack(looked), rtol=0, atol=1e-12)
 
 
 def test_learns_to_reverse() -> None:
@@ -60,7 +71,7 @@ def test_learns_to_reverse() -> None:
         optimiser.step()
     test = batch(50)
     with torch.no_grad():
-        state, token, written = model.encode(test.source), torch.zeros(50, 1, dtype=torch.long), []
+        state, token, written = model.encode(test.source, capacity=4), torch.zeros(50, 1, dtype=torch.long), []
         looked = []
         for _ in range(4):
             output = model(token, state=state, collect=("attention",))

@@ -38,6 +38,44 @@ def test_nll_sum_equals_cross_entropy(options: dict, weighted: bool, monkeypatch
 
 
 @pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+def test_smoothed_sum_equals_smoothed_cross_entropy(
+    options: dict, smoothing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)
+    head, hidden, targets = build(options, rows=24)
+    expected = F.cross_entropy(head.logits(hidden), targets, reduction="sum", label_smoothing=smoothing)
+    value, plain = head.smoothed_nll_sum(hidden.view(4, 6, 8), targets.view(4, 6), smoothing)
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(plain, head.nll_sum(hidden, targets).detach(), rtol=1e-12, atol=0)
+    assert not plain.requires_grad
+    for got, want in zip(gradients(3 * value, head, hidden), gradients(3 * expected, head, hidden), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+
+
+def test_smoothing_with_weights_and_without_logits_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)
+    held = []
+    logits_of = trivium.nn.head._logits
+    monkeypatch.setattr(
+        trivium.nn.head, "_logits", lambda hidden, *rest: held.append(hidden.shape[0]) or logits_of(hidden, *rest)
+    )
+    head, hidden, targets = build({"bias": True})
+    weights = torch.rand(23, dtype=torch.float64)
+    both = head(hidden, targets, weights, reduce=True, smoothing=0.2)
+    assert held == [7, 7, 7, 2]
+    logits = head.logits(hidden)
+    each = F.cross_entropy(logits, targets, reduction="none", label_smoothing=0.2)
+    torch.testing.assert_close(both[0], (each * weights).sum(), rtol=1e-12, atol=0)
+    plain = F.cross_entropy(logits, targets, reduction="none")
+    torch.testing.assert_close(both[1], (plain * weights).sum(), rtol=1e-12, atol=0)
+    for got, want in zip(
+        gradients(both[0], head, hidden), gradients((each * weights).sum(), head, hidden), strict=True
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_log_prob_equals_log_softmax(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)
     head, hidden, targets = build(options, rows=24)

@@ -43,6 +43,8 @@ def test_inverse_square_root_is_noam() -> None:
     paper = [512**-0.5 * min((step + 1) ** -0.5, (step + 1) * 4000**-1.5) for step in at]
     assert [factor * noam_peak(512, 4000) for factor in factors] == pytest.approx(paper, rel=1e-12)
     assert values(10, [0, 3], kind="inverse_sqrt", warmup_steps=0) == [1.0, 0.5]
+    with pytest.raises(ConfigError, match="warm-up"):
+        noam_peak(512, 0)
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,9 @@ class Scripted:
 
     def __init__(self, losses: list[float]) -> None:
         self._inner = learner_of(tiny_gpt2())
+        self.heard: list[float] = []
         self.model, self._losses = self._inner.model, losses
-        self.step, self.weights = self._inner.step, self._inner.weights
+        self.step, self.heed, self.weights = self._inner.step, self.heard.append, self._inner.weights
         self.state_dict, self.load_state_dict = self._inner.state_dict, self._inner.load_state_dict
 
     def evaluate(self, part: CausalBatch) -> tuple[float, float]:
@@ -93,6 +94,7 @@ def test_the_last_and_the_best_are_kept(tmp_path: pathlib.Path) -> None:
     assert (run.checkpoints / "best").resolve().name == "step-00000004"
     assert (run.checkpoints / "last").resolve().name == "step-00000010"
     load_model(run.checkpoints / "best")
+    assert learner.heard == [3.0, 1.0, 2.0, 1.5, 1.2]
 
 
 def test_a_new_best_is_saved_between_checkpoints(tmp_path: pathlib.Path) -> None:

@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 from trivium.errors import Unsupported
 
-Kind = Literal["recurrent", "recurrent encoder-decoder", "classifier", "encoder", "decoder", "encoder-decoder"]
+Kind = Literal[
+    "recurrent",
+    "bidirectional recurrent",
+    "recurrent encoder-decoder",
+    "classifier",
+    "encoder",
+    "decoder",
+    "encoder-decoder",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +63,17 @@ class Architecture:
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
+        name="rnn",
+        year=1990,
+        paper="Elman 1990, Finding Structure in Time; as a language model Mikolov et al. 2010",
+        developer="University of California, San Diego; Brno University of Technology",
+        kind="recurrent",
+        module="trivium.models.rnn",
+        model="RNN",
+        config="RNNConfig",
+        model_types=("trivium-rnn",),
+    ),
+    Architecture(
         name="lstm",
         year=1997,
         paper="Hochreiter and Schmidhuber 1997, Long Short-Term Memory; as a language model Zaremba et al. 2014",
@@ -64,6 +83,39 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         model="LSTM",
         config="LSTMConfig",
         model_types=("trivium-lstm",),
+    ),
+    Architecture(
+        name="gru",
+        year=2014,
+        paper="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder; Chung et al. 2014",
+        developer="Université de Montréal",
+        kind="recurrent",
+        module="trivium.models.gru",
+        model="GRU",
+        config="GRUConfig",
+        model_types=("trivium-gru",),
+    ),
+    Architecture(
+        name="cho",
+        year=2014,
+        paper="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder",
+        developer="Université de Montréal",
+        kind="recurrent encoder-decoder",
+        module="trivium.models.cho",
+        model="Cho",
+        config="ChoConfig",
+        model_types=("trivium-cho",),
+    ),
+    Architecture(
+        name="sutskever",
+        year=2014,
+        paper="Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks",
+        developer="Google",
+        kind="recurrent encoder-decoder",
+        module="trivium.models.sutskever",
+        model="Sutskever",
+        config="SutskeverConfig",
+        model_types=("trivium-sutskever",),
     ),
     Architecture(
         name="text_cnn",
@@ -86,6 +138,50 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         model="Seq2Seq",
         config="Seq2SeqConfig",
         model_types=("trivium-seq2seq",),
+    ),
+    Architecture(
+        name="luong",
+        year=2015,
+        paper="Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation",
+        developer="Stanford University",
+        kind="recurrent encoder-decoder",
+        module="trivium.models.luong",
+        model="Luong",
+        config="LuongConfig",
+        model_types=("trivium-luong",),
+    ),
+    Architecture(
+        name="transformer",
+        year=2017,
+        paper="Vaswani et al. 2017, Attention Is All You Need; Marian: Junczys-Dowmunt et al. 2018",
+        developer="Google; Adam Mickiewicz University, University of Edinburgh",
+        kind="encoder-decoder",
+        module="trivium.models.transformer",
+        model="Transformer",
+        config="TransformerConfig",
+        model_types=("marian", "trivium-transformer"),
+    ),
+    Architecture(
+        name="awd_lstm",
+        year=2018,
+        paper="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models",
+        developer="Salesforce Research",
+        kind="recurrent",
+        module="trivium.models.awd_lstm",
+        model="AWDLSTM",
+        config="AWDLSTMConfig",
+        model_types=("trivium-awd-lstm",),
+    ),
+    Architecture(
+        name="bilm",
+        year=2018,
+        paper="Peters et al. 2018, Deep contextualized word representations (ELMo)",
+        developer="Allen Institute for AI, University of Washington",
+        kind="bidirectional recurrent",
+        module="trivium.models.bilm",
+        model="BiLM",
+        config="BiLMConfig",
+        model_types=("trivium-bilm",),
     ),
     Architecture(
         name="bert",

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from trivium.config import from_dict, to_dict
+from trivium.nn.recurrent import KERNEL_NAMES
 from trivium.nn.weight_map import Rename, WeightMap
 
 Config = TypeVar("Config")
@@ -29,3 +30,10 @@ def write_config(config: Any, model_type: str, architecture: str) -> dict[str, A
 def same_names(names: Iterable[str], *, layers: int = 0, tied: tuple[str, ...] = ()) -> WeightMap:
     """The map of a family whose files hold our own names."""
     return WeightMap(tuple(Rename(name, name) for name in names), layers, tied)
+
+
+def recurrent_names(layers: int, *, tied: bool, projected: bool = False) -> WeightMap:
+    """The map of a recurrent language model: embedding, ``layers`` blocks, a projection where there is one, head."""
+    names = ["embedding.weight", *(f"blocks.{{i}}.{name}" for name in KERNEL_NAMES), "head.bias"]
+    names += ["projection.weight"] * projected + ["head.weight"] * (not tied)
+    return same_names(names, layers=layers, tied=("head.weight",) if tied else ())

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from trivium.errors import UserError
 from trivium.models.own_format import read_config, same_names, write_config
 from trivium.nn.attention.additive import AdditiveAttention
 from trivium.nn.embedded import embedded
@@ -24,6 +23,7 @@ from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.ragged import Ragged
 from trivium.nn.recurrent import RecurrentLayer, initialise_recurrent, runs_of
+from trivium.nn.recurrent_decoder import begun, carried, ready, with_source
 from trivium.nn.state import Memory, RecurrentState, State
 from trivium.nn.weight_map import WeightMap
 
@@ -104,8 +104,8 @@ class AttentionDecoder(nn.Module):
         """
         now, outputs, contexts, weights = state.tensors, [], [], []
         for t in range(x.shape[1]):
-            context, alpha = self.attention(now[0], annotations, keys, visible)
-            after = self.cell(torch.cat([x[:, t], context], dim=-1), now if self.lstm else now[0])
+            context, alpha = self.attention(now[0][:, None], annotations, keys, visible)
+            after = self.cell(torch.cat([x[:, t], context[:, 0]], dim=-1), now if self.lstm else now[0])
             after = after if self.lstm else (after,)
             outputs.append(after[0])
             contexts.append(context)
@@ -114,8 +114,8 @@ class AttentionDecoder(nn.Module):
                 going = (t < lengths)[:, None]
                 after = tuple(torch.where(going, new, old) for new, old in zip(after, now, strict=True))
             now = after
-        deep = self.readout(torch.cat([torch.stack(outputs, 1), x, torch.stack(contexts, 1)], dim=-1))
-        return deep.unflatten(-1, (-1, 2)).amax(-1), RecurrentState(now), torch.stack(weights, 1)
+        deep = self.readout(torch.cat([torch.stack(outputs, 1), x, torch.cat(contexts, 1)], dim=-1))
+        return deep.unflatten(-1, (-1, 2)).amax(-1), RecurrentState(now), torch.cat(weights, 1)
 
 
 class Seq2Seq(nn.Module):
@@ -146,8 +146,8 @@ class Seq2Seq(nn.Module):
         embeddings: Float[Tensor, "B S E"] | None = None,
         capacity: int = 0,
     ) -> State:
-        """Reads the source. The state holds annotations, their keys and the decoder's first state; its size does
-        not depend on ``capacity``."""
+        """Reads the source. The state holds annotations, their keys and the decoder's first state. At a ``capacity`` of
+        0 it carries nothing on: the whole target is then given at once."""
         x = embedded(self, source, embeddings)
         rows, length, _ = x.shape
         runs = runs_of(rows, length, x.device, lengths=lengths, segments=None, stateful=False)
@@ -160,8 +160,7 @@ class Seq2Seq(nn.Module):
         source_memory = decoder.read_source(x, backward)
         if lengths is None:
             lengths = torch.full((rows,), length, device=x.device)
-        memory = Memory((source_memory,), lengths)
-        return State([RecurrentState(source_memory[2:])], torch.zeros_like(lengths), memory)
+        return ready(Memory((source_memory,), lengths), [source_memory[2:]], capacity)
 
     def forward(
         self,
@@ -175,23 +174,22 @@ class Seq2Seq(nn.Module):
     ) -> Output:
         """Readouts of the target's ``tokens`` after a source (``state`` from ``encode``, or carried on).
 
-        "attention" is ``[B, 1, T, S]``, over the source.
+        "attention" and "cross_attention" are ``[B, 1, T, S]``, over the source: there is no other.
         """
-        if state is None or state.memory is None:
-            raise UserError("an encoder-decoder needs its source", fix="state = model.encode(source, lengths)")
+        state, memory = with_source(state)
         x = embedded(self, tokens, embeddings)
         ragged = None if segments is None else Ragged.of(segments, state.rows)
         if ragged is not None:
             x, lengths = ragged.pad(x), ragged.lengths
         x = self.dropout(x)
-        annotations, keys, *start = state.memory.tensors[0]
-        visible = torch.arange(keys.shape[1], device=x.device) < state.memory.lengths[:, None]
-        unread = (state.lengths == 0)[:, None]  # also a row that State.keep has emptied
-        tensors = zip(start, state.layers[0].tensors, strict=True)
-        before = RecurrentState(tuple(torch.where(unread, first, carried) for first, carried in tensors))
-        hidden, after, weights = self.blocks[-1](x, before, annotations, keys, visible, lengths)
-        new = State([after], state.lengths + (x.shape[1] if lengths is None else lengths), state.memory)
-        seen = {"hidden": [x, hidden], "attention": [weights[:, None]]}
+        annotations, keys, *start = memory.tensors[0]
+        visible = torch.arange(keys.shape[1], device=x.device) < memory.lengths[:, None]
+        (before,) = begun(state, [tuple(start)])
+        counted = lengths if state.layers else None  # where nothing is carried on, what stands beyond a row is garbage
+        hidden, after, weights = self.blocks[-1](x, before, annotations, keys, visible, counted)
+        new = carried(state, [after], x.shape[1] if lengths is None else lengths)
+        alignment = [weights[:, None]]
+        seen = {"hidden": [x, hidden], "attention": alignment, "cross_attention": alignment}
         collected = {name: seen[name] for name in collect}
         hidden = self.dropout(hidden)
         return Output(hidden if ragged is None else ragged.pack(hidden), new, collected=collected)

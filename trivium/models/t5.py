@@ -16,7 +16,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.errors import Unsupported, UserError
-from trivium.nn.attention.dot_product import Bias, attend, attention_probabilities, cross_attend
+from trivium.nn.attention.dot_product import (
+    Bias,
+    attend,
+    attention_probabilities,
+    cross_attend,
+    cross_attention_probabilities,
+)
 from trivium.nn.attention.layout import Layout, causal_layout, plain_layout
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import Activation, FeedForward, GatedFeedForward
@@ -176,12 +182,16 @@ class CrossAttention(nn.Module):
         memory: tuple[Tensor, ...],
         source_lengths: Int[Tensor, "R"],
         ragged: Ragged | None,
+        probabilities: list[Tensor] | None,
     ) -> Float[Tensor, "B T D"]:
         """With ``ragged`` the tokens are packed ``[1, N]`` and each looks at the source of its own row."""
         query = self.query(x)
         if ragged is not None:
             query = ragged.pad(query)
         q = query.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
+        if probabilities is not None:
+            weights = cross_attention_probabilities(q, memory[0], source_lengths, scale=1.0).transpose(1, 2)
+            probabilities.append((weights if ragged is None else ragged.pack(weights)).transpose(1, 2))
         dropout = self.dropout if self.training else 0.0
         mixed = cross_attend(q, *memory, source_lengths, scale=1.0, dropout=dropout).transpose(1, 2).flatten(2)
         return self.output(mixed if ragged is None else ragged.pack(mixed))
@@ -219,11 +229,14 @@ class Block(nn.Module):
         source_lengths: Int[Tensor, "R"] | None = None,
         ragged: Ragged | None = None,
         probabilities: list[Tensor] | None = None,
+        cross_probabilities: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
         mixed = self.attention(self.attention_norm(x), layout, bias, cache, probabilities)
         x = x + self.dropout(self.after_attention(mixed))
         if self.cross_attention is not None and self.cross_attention_norm is not None:
-            mixed = self.cross_attention(self.cross_attention_norm(x), memory, source_lengths, ragged)
+            mixed = self.cross_attention(
+                self.cross_attention_norm(x), memory, source_lengths, ragged, cross_probabilities
+            )
             x = x + self.dropout(mixed)
         return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
 
@@ -315,7 +328,8 @@ class T5(nn.Module):
         collect: Collection[str] = (),
     ) -> Output:
         """Hidden states of the target's ``tokens`` after a source (``state`` from ``encode``, or carried on), see
-        the model contract in docs/architecture.md. ``collect`` is about the decoder; ``read`` shows the encoder."""
+        the model contract in docs/architecture.md. ``collect`` is about the decoder; ``read`` shows the encoder.
+        "cross_attention" is ``[B, H, T, S]``, over the source, with a cache as well as without."""
         if state is None or state.memory is None:
             raise UserError("an encoder-decoder needs its source", fix="state = model.encode(source, lengths)")
         x = embedded(self, tokens, embeddings)
@@ -324,12 +338,13 @@ class T5(nn.Module):
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
         bias = self.decoder_bias.shared(layout)
         collected: dict[str, list[Tensor]] = {name: [] for name in collect}
+        shown = collected.get("attention"), collected.get("cross_attention")
         x = self.dropout(x)
         for i, block in enumerate(self.blocks[self.config.layers :]):
             if "hidden" in collected:
                 collected["hidden"].append(x)
             cache = layers[i] if layers else None
-            x = block(x, layout, bias, cache, memory.tensors[i], memory.lengths, ragged, collected.get("attention"))
+            x = block(x, layout, bias, cache, memory.tensors[i], memory.lengths, ragged, *shown)
         if "hidden" in collected:
             collected["hidden"].append(x)
         return Output(self.dropout(self.decoder_norm(x)), state, collected=collected)

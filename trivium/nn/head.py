@@ -44,15 +44,19 @@ class OutputHead(nn.Module):
         targets: Int[Tensor, "..."] | None = None,
         weights: Float[Tensor, "..."] | None = None,
         reduce: bool = False,
+        smoothing: float | None = None,
     ) -> Float[Tensor, "..."]:
         """Logits ``[..., V]``; given ``targets``, their log-probabilities ``[...]``, or with ``reduce``
-        the (weighted) sum of their negative log-likelihoods in nats."""
+        the (weighted) sum of their negative log-likelihoods in nats, or with ``smoothing`` as well ``[2]``:
+        that sum for smoothed targets, and the plain one."""
         if targets is None:
             return _logits(hidden, self.weight, self.bias, self.scale, self.soft_cap)
         rows, flat = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
         if reduce:
             row_weights = None if weights is None else weights.reshape(-1)
-            return _NllSum.apply(rows, self.weight, self.bias, flat, row_weights, self.scale, self.soft_cap)
+            options = (self.scale, self.soft_cap, smoothing or 0.0)
+            total, plain = _NllSum.apply(rows, self.weight, self.bias, flat, row_weights, *options)
+            return total if smoothing is None else torch.stack((total, plain))
         log_probs = _LogProb.apply(rows, self.weight, self.bias, flat, self.scale, self.soft_cap)
         return log_probs.reshape(targets.shape)
 
@@ -72,6 +76,14 @@ class OutputHead(nn.Module):
     ) -> Float[Tensor, ""]:
         """sum_n w_n * -log p(target_n | hidden_n) in nats; ``w`` is 1 where ``weights`` is not given."""
         return self(hidden, targets, weights, reduce=True)
+
+    def smoothed_nll_sum(
+        self, hidden: Float[Tensor, "... D"], targets: Int[Tensor, "..."], smoothing: float
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """``nll_sum`` where each target gives away ``smoothing`` of its probability, an equal share to each of the
+        ``V`` pieces, itself included (Szegedy et al. 2016, section 7); and the plain ``nll_sum``, without gradient."""
+        smoothed, plain = self(hidden, targets, reduce=True, smoothing=smoothing).unbind()
+        return smoothed, plain.detach()
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, soft_cap: float | None) -> Tensor:
@@ -94,33 +106,43 @@ def _d_linear(d_logits: Tensor, logits: Tensor, scale: float, soft_cap: float | 
     return d_logits
 
 
-def _log_prob_and_gradient(logits: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weighted log-probabilities of the targets ``[N]``, and w * (softmax - one_hot) in the memory of ``logits``.
+def _loss_and_gradient(
+    logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weighted cross-entropies with smoothed and with plain targets ``[N]``, and the gradient of the first,
+    w * (softmax - target), in the memory of ``logits``.
 
     One exponential an element: the softmax is what the normaliser was summed from.
     """
     index = torch.arange(targets.shape[0], device=targets.device)
     largest = logits.amax(dim=-1, keepdim=True)
     picked = logits[index, targets] - largest[:, 0]
-    powers = logits.sub_(largest).exp_()
+    shifted = logits.sub_(largest)
+    spread = shifted.mean(dim=-1) if smoothing else picked  # sum_v log p_v / V, but for the normaliser
+    powers = shifted.exp_()
     normaliser = powers.sum(dim=-1)
-    log_prob = picked - normaliser.log()
+    plain = normaliser.log() - picked
+    smoothed = plain + smoothing * (picked - spread) if smoothing else plain
     gradient = powers.mul_(((1.0 if weights is None else weights) / normaliser)[:, None])
-    gradient[index, targets] -= 1.0 if weights is None else weights
-    return log_prob if weights is None else log_prob * weights, gradient
+    gradient[index, targets] -= (1.0 - smoothing) * (1.0 if weights is None else weights)
+    if smoothing:
+        share = smoothing / logits.shape[-1]
+        gradient -= share if weights is None else share * weights[:, None]
+    return (smoothed, plain, gradient) if weights is None else (smoothed * weights, plain * weights, gradient)
 
 
 class _NllSum(torch.autograd.Function):
-    """Sum of cross-entropies whose gradients are made in the forward pass, chunk by chunk.
+    """Sums of cross-entropies, smoothed and plain; the first's gradients are made in the forward pass, chunk by chunk.
 
     The upstream gradient of a sum is one number, so the softmax of a chunk can be turned into its
     gradients while it is at hand: three matrix products in all, none recomputed.
     """
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, row_weights, scale, soft_cap):
+    def forward(ctx, hidden, weight, bias, targets, row_weights, scale, soft_cap, smoothing):
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         total = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
+        plain_total = total.clone()
         d_hidden = torch.empty_like(hidden) if needs_hidden else None
         d_weight = torch.zeros_like(weight) if needs_weight else None
         d_bias = torch.zeros_like(bias) if needs_bias else None
@@ -130,8 +152,9 @@ class _NllSum(torch.autograd.Function):
             each = None if row_weights is None else row_weights[rows]
             logits = _logits(chunk, weight, bias, scale, soft_cap)
             kept = logits.clone() if soft_cap is not None else logits  # the cap's derivative needs them again
-            log_prob, d_logits = _log_prob_and_gradient(logits, chosen, each)
-            total -= log_prob.sum()
+            smoothed, plain, d_logits = _loss_and_gradient(logits, chosen, each, smoothing)
+            total += smoothed.sum()
+            plain_total += plain.sum()
             if not (needs_hidden or needs_weight or needs_bias):
                 continue
             d_logits = _d_linear(d_logits, kept, scale, soft_cap).to(weight.dtype)
@@ -142,12 +165,13 @@ class _NllSum(torch.autograd.Function):
             if d_bias is not None:
                 d_bias += d_logits.sum(0)
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
-        return total
+        ctx.mark_non_differentiable(plain_total)
+        return total, plain_total
 
     @staticmethod
-    def backward(ctx, upstream):
+    def backward(ctx, upstream, _):
         gradients = [None if d is None else d * upstream.to(d.dtype) for d in ctx.saved_tensors]
-        return (*gradients, None, None, None, None)
+        return (*gradients, None, None, None, None, None)
 
 
 class _LogProb(torch.autograd.Function):

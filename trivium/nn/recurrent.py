@@ -1,4 +1,11 @@
-"""Recurrent layers over rows of any length, without a loop over time in Python.
+"""Recurrent layers over rows of any length, without a loop over time in Python, and stacks of them.
+
+The kernels compute, with W on the input and U on the state before, both with a bias:
+
+    Elman   h_t = tanh(W x_t + U h_{t-1})
+    GRU     r, z = sigmoid(W x_t + U h_{t-1}),  n = tanh(W_n x_t + r * (U_n h_{t-1})),  h_t = (1 - z) * n + z * h_{t-1}
+    LSTM    i, f, o = sigmoid(W x_t + U h_{t-1}),  g = tanh(W_g x_t + U_g h_{t-1}),
+            c_t = f * c_{t-1} + i * g,  h_t = o * tanh(c_t)
 
 Full rows go through the fused kernel as they are. Ragged rows, packed documents and ragged steps are
 the same thing to a recurrence: *runs* of tokens, each starting from some state (or from nothing) and
@@ -7,6 +14,7 @@ ending in one. They are gathered step by step, the longest run first, which is w
 after its own last token.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +23,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from trivium.nn.state import RecurrentState
+from trivium.errors import Unsupported
+from trivium.nn.dropout import with_dropped_weights
+from trivium.nn.state import RecurrentState, State
 
 Cell = Literal["rnn", "gru", "lstm"]
+
+KERNEL_NAMES = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0")
+"""The parameters of a `RecurrentLayer` of one direction."""
 
 _GATES: dict[str, int] = {"rnn": 1, "gru": 3, "lstm": 4}
 _LAYERS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -73,9 +86,13 @@ def _runs(begins: Tensor, sizes: Tensor, names: Tensor, real: Tensor, *, keep_ro
 class RecurrentLayer(nn.Module):
     """One layer of an Elman network, a GRU (Cho et al. 2014) or an LSTM (Hochreiter and Schmidhuber 1997)."""
 
-    def __init__(self, input_width: int, width: int, cell: Cell, *, bidirectional: bool = False) -> None:
+    def __init__(
+        self, input_width: int, width: int, cell: Cell, *, bidirectional: bool = False, weight_dropout: float = 0.0
+    ) -> None:
+        """``weight_dropout`` is the share of the recurrent weights that a training pass does without."""
         super().__init__()
         self.rnn = _LAYERS[cell](input_width, width, batch_first=True, bidirectional=bidirectional)
+        self.weight_dropout = weight_dropout
         self.directions = 2 if bidirectional else 1
         self.tensors = 2 if cell == "lstm" else 1
         initialise_recurrent(self.rnn, cell)
@@ -94,12 +111,12 @@ class RecurrentLayer(nn.Module):
         """Outputs (both directions side by side) and the state after each row's last token: None for packed
         documents. Outputs beyond a row's length are zero."""
         if runs is None:
-            out, final = self.rnn(x, None if state is None else self._to_kernel(state))
+            out, final = self._run(x, None if state is None else self._to_kernel(state))
             return out, self._from_kernel(final)
         rows, length, width = x.shape
         initial = None if state is None or runs.rows is None else self._to_kernel(state.take(runs.rows))
         packed = PackedSequence(x.reshape(rows * length, width)[runs.order], runs.batch_sizes)
-        out, final = self.rnn(packed, initial)
+        out, final = self._run(packed, initial)
         hidden = out.data.new_zeros(rows * length, out.data.shape[-1]).index_copy(0, runs.order, out.data)
         hidden = hidden.view(rows, length, -1)
         if runs.rows is None:
@@ -109,6 +126,11 @@ class RecurrentLayer(nn.Module):
         index = runs.rows
         merged = (old.index_copy(0, index, new) for old, new in zip(before.tensors, after, strict=True))
         return hidden, RecurrentState(tuple(merged))
+
+    def _run(self, x: Tensor | PackedSequence, initial: Tensor | tuple[Tensor, ...] | None):
+        if self.training and self.weight_dropout:
+            return with_dropped_weights(self.rnn, "weight_hh", self.weight_dropout, x, initial)
+        return self.rnn(x, initial)
 
     def _to_kernel(self, state: RecurrentState) -> Tensor | tuple[Tensor, ...]:
         """``[B, D]`` tensors as the kernel's ``[directions, B, D]``."""
@@ -135,3 +157,75 @@ def initialise_recurrent(module: nn.RNNBase | nn.RNNCellBase, cell: Cell) -> Non
                 nn.init.orthogonal_(gate)
             else:
                 nn.init.xavier_uniform_(gate)
+
+
+def unread(layers: nn.ModuleList, rows: int) -> State:
+    """The state of ``rows`` texts before their first token; its size depends on no text's length."""
+    device = next(layers[0].parameters()).device
+    return State([layer.empty(rows) for layer in layers], torch.zeros(rows, dtype=torch.long, device=device))
+
+
+def read(
+    layers: nn.ModuleList,
+    x: Float[Tensor, "B T W"],
+    dropouts: Sequence[nn.Module],
+    *,
+    lengths: Int[Tensor, "B"] | None,
+    segments: Int[Tensor, "B T"] | None,
+    state: State | None,
+    residual: bool = False,
+) -> tuple[list[Tensor], State | None]:
+    """One call of a model's ``forward`` through a stack: the output of every layer, and the state to go on with.
+
+    ``dropouts[i]`` stands before layer i; the outputs are as the layers gave them. ``residual`` adds to the output of
+    each layer but the first what it was given.
+    """
+    rows, length, _ = x.shape
+    # Padding stands to the right: where no state is handed on, what is read after a row's end changes nothing,
+    # and whole rows take the fused kernel (7 times as fast as ragged ones on a CPU, backward pass included).
+    counted = None if state is None else lengths
+    runs = runs_of(rows, length, x.device, lengths=counted, segments=segments, stateful=state is not None)
+    outputs, after = [], []
+    for i, (layer, dropout) in enumerate(zip(layers, dropouts, strict=True)):
+        out, carried = layer(dropout(x), runs, None if state is None else state.layers[i])
+        x = x + out if residual and i > 0 else out
+        outputs.append(x)
+        after.append(carried)
+    if state is not None:
+        state = State(after, state.lengths + _appended(state.rows, length, lengths, segments))
+    return outputs, state
+
+
+def _appended(rows: int, length: int, lengths: Tensor | None, segments: Tensor | None) -> Tensor | int:
+    """How many tokens each row of the state is given."""
+    if segments is not None:
+        return torch.bincount(segments[segments >= 0], minlength=rows)
+    return length if lengths is None else lengths
+
+
+def collected(names: Collection[str], hidden: list[Tensor]) -> dict[str, list[Tensor]]:
+    """What a recurrent model's ``collect`` asks for; ``Unsupported`` for attention."""
+    if "attention" in names:
+        raise Unsupported(
+            "a recurrent network has no attention to collect", received="collect attention", expected="hidden"
+        )
+    return {"hidden": hidden} if "hidden" in names else {}
+
+
+def backwards(
+    rows: int, length: int, device: torch.device, *, lengths: Int[Tensor, "B"] | None, segments: Tensor | None
+) -> Int[Tensor, "B T"]:
+    """Where the token to be read at each place stands, if every text is read from its last token to its first.
+
+    Texts stay where they are and padding stays behind them, so a stack that reads from left to right takes them as it
+    takes any others. Applied a second time, the places give back the order of before.
+    """
+    place = torch.arange(length, device=device).expand(rows, length)
+    if segments is None:
+        ends = torch.full((rows, 1), length, device=device) if lengths is None else lengths[:, None]
+        return torch.where(place < ends, ends - 1 - place, place)
+    changes = segments[:, 1:] != segments[:, :-1]
+    edge = torch.ones_like(segments[:, :1], dtype=torch.bool)
+    first = torch.where(torch.cat([edge, changes], 1), place, 0).cummax(1).values
+    last = torch.where(torch.cat([changes, edge], 1), place, length).flip(1).cummin(1).values.flip(1)
+    return first + last - place

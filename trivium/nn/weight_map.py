@@ -51,6 +51,23 @@ class Transpose:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A vector of ours that they keep as a matrix of one row (Marian's bias of the logits)."""
+
+    ours: str
+    theirs: str
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (self.ours,), (self.theirs,)
+
+    def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
+        return [theirs[0][0]]
+
+    def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
+        return [ours[0][None]]
+
+
+@dataclass(frozen=True)
 class Fuse:
     """Several of their tensors make one of ours, concatenated along the first dimension (q, k, v -> qkv)."""
 
@@ -104,7 +121,7 @@ class Stack:
         return [part.contiguous() for part in ours[0].unbind()]
 
 
-Entry = Rename | Transpose | Fuse | Split | Stack
+Entry = Rename | Transpose | Row | Fuse | Split | Stack
 
 
 @dataclass(frozen=True)

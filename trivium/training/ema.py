@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trivium.errors import ConfigError
+from trivium.training.optimisers import shared_like
 
 
 class MovingAverage:
@@ -28,17 +30,37 @@ class MovingAverage:
         decay = min(self._decay, (1 + updates) / (10 + updates))
         torch._foreach_lerp_(list(self.tensors.values()), list(self._parameters.values()), 1 - decay)
 
+    def heed(self, validation_loss: float) -> None:
+        """Whatever the validation loss, the average goes on."""
+
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Within the block the model computes with the average; after it with its own weights, to the last bit."""
-        own = [parameter.detach().clone() for parameter in self._parameters.values()]
-        self._copy(self.tensors.values())
-        try:
+        with computing_with(self._parameters, self.tensors):
             yield
-        finally:
-            self._copy(own)
 
-    @torch.no_grad()
-    def _copy(self, values) -> None:
-        for parameter, value in zip(self._parameters.values(), values, strict=True):
-            parameter.copy_(value)
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The average; there is nothing else to remember."""
+        return self.tensors, {}
+
+    def load_state_dict(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Puts back what `state_dict` gave, whole tensors, however the parameters are sharded now."""
+        for name, tensor in self.tensors.items():
+            tensor.copy_(shared_like(tensors[name], tensor))
+
+
+@contextlib.contextmanager
+def computing_with(parameters: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[None]:
+    """Within the block `parameters` hold the values of `others`, by name; after it their own, to the last bit."""
+    own = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    _copy(parameters, others)
+    try:
+        yield
+    finally:
+        _copy(parameters, own)
+
+
+@torch.no_grad()
+def _copy(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, parameter in parameters.items():
+        parameter.copy_(values[name])

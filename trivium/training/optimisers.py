@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,12 @@ from trivium.training.muon import Muon, Scale
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """AdamW for everything, or Muon for the matrices inside the blocks and AdamW for the rest."""
+    """AdamW for everything, Muon for the matrices inside the blocks and AdamW for the rest, or SGD for everything."""
 
-    kind: Literal["adamw", "muon"] = "adamw"
-    """AdamW (Loshchilov and Hutter 2019), or Muon (Jordan et al. 2024) beside it."""
+    kind: Literal["adamw", "muon", "sgd"] = "adamw"
+    """AdamW (Loshchilov and Hutter 2019), Muon (Jordan et al. 2024) beside it, or gradient descent as it is."""
     learning_rate: float = 1e-3
-    """Peak rate of AdamW."""
+    """Peak rate of AdamW, or of SGD."""
     beta1: float = 0.9
     """AdamW's decay of the mean gradient."""
     beta2: float = 0.95
@@ -128,7 +128,7 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> Optimisers:
     rest: list[Tensor] = [parameter for parameter in names if parameter not in taken]
     optimisers: list[torch.optim.Optimizer] = []
     if rest:
-        optimisers.append(_adamw(rest, config))
+        optimisers.append((_sgd if config.kind == "sgd" else _adamw)(rest, config))
     if matrices:
         optimisers.append(
             Muon(
@@ -143,19 +143,27 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> Optimisers:
 
 
 def _adamw(parameters: list[Tensor], config: OptimiserConfig) -> torch.optim.AdamW:
-    decayed = [parameter for parameter in parameters if parameter.ndim >= 2]
-    plain = [parameter for parameter in parameters if parameter.ndim < 2]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        _decaying(parameters, config.weight_decay),
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
         eps=config.epsilon,
         fused=True,
     )
+
+
+def _sgd(parameters: list[Tensor], config: OptimiserConfig) -> torch.optim.SGD:
+    """Without momentum, so that decay in the gradient is the decoupled one."""
+    return torch.optim.SGD(_decaying(parameters, config.weight_decay), lr=config.learning_rate, fused=True)
+
+
+def _decaying(parameters: list[Tensor], weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups: matrices, which decay, and the rest, which do not."""
+    groups = [
+        {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def shared_like(whole: Tensor, parameter: Tensor) -> Tensor:

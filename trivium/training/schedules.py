@@ -95,7 +95,14 @@ def inverse_sqrt(step: int, warmup_steps: int) -> float:
 
 
 def noam_peak(width: int, warmup_steps: int) -> float:
-    """The learning rate at the end of warm-up in Vaswani et al. 2017, equation 3: (width * warmup_steps) ** -0.5."""
+    """The learning rate at the end of warm-up in Vaswani et al. 2017, equation 3: (width * warmup_steps) ** -0.5.
+
+    `ConfigError` without a warm-up, for which the equation gives no rate.
+    """
+    if warmup_steps < 1:
+        raise ConfigError(
+            "Noam's rate is that of a warm-up", received=f"warmup_steps {warmup_steps}", expected="1 or more"
+        )
     return (width * warmup_steps) ** -0.5
 
 

@@ -152,6 +152,8 @@ class Trainer:
                 validation_loss = self._evaluate(stop)
             if self._agreed(bool(stop)):
                 return
+        if validation_loss is not None:
+            self._learner.heed(validation_loss)
         # A score that is no number would be neither the best nor something that JSON can hold.
         if validation_loss is not None and math.isfinite(validation_loss):
             is_best = config.keep_best > 0 and validation_loss < min(now.scores.values(), default=math.inf)

@@ -9,7 +9,8 @@ def test_equations() -> None:
     attention = AdditiveAttention(4, 6, 5).double()
     query, memory = torch.randn(2, 4, dtype=torch.float64), torch.randn(2, 3, 6, dtype=torch.float64)
     visible = torch.tensor([[True, True, True], [True, True, False]])
-    context, weights = attention(query, memory, attention.project(memory), visible)
+    context, weights = attention(query[:, None], memory, attention.project(memory), visible)
+    context, weights = context[:, 0], weights[:, 0]
     w, u, v = attention.query.weight, attention.key.weight, attention.score.weight[0]
     for b, n in enumerate((3, 2)):
         energies = torch.stack([v @ torch.tanh(w @ query[b] + u @ memory[b, j]) for j in range(n)])
@@ -20,7 +21,7 @@ def test_equations() -> None:
 
 
 def test_what_is_not_visible_is_not_seen() -> None:
-    attention, query, memory = AdditiveAttention(4, 6, 5), torch.randn(1, 4), torch.randn(1, 3, 6)
+    attention, query, memory = AdditiveAttention(4, 6, 5), torch.randn(1, 2, 4), torch.randn(1, 3, 6)
     visible = torch.tensor([[True, False, True]])
     context, _ = attention(query, memory, attention.project(memory), visible)
     memory[0, 1] = 1e3

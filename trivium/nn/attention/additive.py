@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from trivium.nn.attention.weighting import weighted
 from trivium.nn.linear import Linear
 
 
@@ -27,12 +28,12 @@ class AdditiveAttention(nn.Module):
 
     def forward(
         self,
-        query: Float[Tensor, "B D"],
+        query: Float[Tensor, "B T D"],
         memory: Float[Tensor, "B S M"],
         keys: Float[Tensor, "B S A"],
         visible: Bool[Tensor, "B S"],
-    ) -> tuple[Float[Tensor, "B M"], Float[Tensor, "B S"]]:
-        """The context c = sum_j alpha_j h_j and the weights alpha, which are zero where not ``visible``."""
-        scores = self.score(torch.tanh(self.query(query)[:, None] + keys))[:, :, 0]
-        weights = torch.softmax(scores.masked_fill(~visible, float("-inf")), dim=-1)
-        return torch.bmm(weights[:, None], memory)[:, 0], weights
+    ) -> tuple[Float[Tensor, "B T M"], Float[Tensor, "B T S"]]:
+        """The context c = sum_j alpha_j h_j of every query and the weights alpha, which are zero where not
+        ``visible``."""
+        energies = self.score(torch.tanh(self.query(query)[:, :, None] + keys[:, None]))[..., 0]
+        return weighted(energies, memory, visible)

@@ -81,6 +81,19 @@ def attention_probabilities(
     return torch.softmax(scores.masked_fill(~visible, float("-inf")), dim=-1).nan_to_num(0.0)
 
 
+def cross_attention_probabilities(
+    q: Float[Tensor, "B H T K"],
+    keys: Float[Tensor, "B H S K"],
+    source_lengths: Int[Tensor, "B"],
+    *,
+    scale: float | None = None,
+) -> Float[Tensor, "B H T S"]:
+    """What ``cross_attend`` weighs the source by, to look at: alignments, and the coverage of a translation."""
+    scores = q @ keys.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    real = torch.arange(keys.shape[2], device=q.device) < source_lengths[:, None]
+    return torch.softmax(scores.masked_fill(~real[:, None, None], float("-inf")), dim=-1)
+
+
 def dense_mask(layout: Layout, rows: int, length: int) -> Tensor:
     """The boolean ``[B, 1, T, T]`` mask that ``layout`` stands for when there is no cache."""
     device = layout.positions.device

@@ -152,6 +152,9 @@ class AdversarialLearner:
         loss = causal(self.model, batch.to(self._device))
         return float(loss.total), float(loss.count)
 
+    def heed(self, validation_loss: float) -> None:
+        """A SeqGAN learns to the end, whatever its likelihood of real text does."""
+
     def weights(self) -> dict[str, Tensor]:
         """The generator's state dict."""
         return parallel.whole(self.model.state_dict())

@@ -216,6 +216,9 @@ class PolicyLearner:
         parallel.reshard(self.model)
         return float(loss.total), float(loss.count)
 
+    def heed(self, validation_loss: float) -> None:
+        """PPO learns to the end, whatever its loss on the validation rollouts."""
+
     def weights(self) -> dict[str, Tensor]:
         """The policy's state dict; the critic is not published."""
         return parallel.whole(self.model.state_dict())

@@ -26,6 +26,10 @@ class Learner(Protocol):
         number is drawn."""
         ...
 
+    def heed(self, validation_loss: float) -> None:
+        """Told the mean validation loss after every evaluation, the same on every process."""
+        ...
+
     def weights(self) -> dict[str, Tensor]:
         """The full state dict to publish under `model`'s names (an average of the weights, where one is kept).
 

@@ -12,9 +12,10 @@ from trivium.errors import ConfigError
 from trivium.nn.state import State
 from trivium.objectives.loss import Loss
 from trivium.training import parallel
+from trivium.training.averaged_sgd import NonMonotoneAverage
 from trivium.training.ema import MovingAverage
 from trivium.training.learners.updates import Updates, below, load_module, own_tensors
-from trivium.training.optimisers import OptimiserConfig, shared_like
+from trivium.training.optimisers import OptimiserConfig
 from trivium.training.precision import Precision, autocast
 from trivium.training.schedules import ScheduleConfig, schedule
 
@@ -36,6 +37,12 @@ class SupervisedConfig:
     """Longest gradient that is applied as it is (L2 norm over all parameters); null for no limit."""
     ema_decay: float | None = None
     """Decay of a moving average of the weights, which is then what is evaluated and published; null for none."""
+    non_monotone_evaluations: int | None = None
+    """NT-ASGD: evaluate and publish the mean of the weights since the validation loss was first above the best of all
+    but so many evaluations before; null for no such mean."""
+    full_rate_tokens: int | None = None
+    """Length of the rows that are learned from at the schedule's rate; longer or shorter ones scale it in proportion
+    (Merity et al. 2018, section 4.1). Null: the rate does not depend on the length."""
     carry: bool = False
     """Truncated back-propagation: the state at the end of a batch is where the next one begins."""
     precision: Precision = "float32"
@@ -48,6 +55,14 @@ class SupervisedConfig:
             raise ConfigError("micro_batches must be at least 1", received=self.micro_batches)
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ConfigError("clip_norm must be above 0", received=self.clip_norm, fix="set it to null for no limit")
+        if self.ema_decay is not None and self.non_monotone_evaluations is not None:
+            raise ConfigError(
+                "the weights are averaged in one way only",
+                received=f"ema_decay {self.ema_decay}, non_monotone_evaluations {self.non_monotone_evaluations}",
+                fix="leave one of them out",
+            )
+        if self.full_rate_tokens is not None and self.full_rate_tokens < 1:
+            raise ConfigError("full_rate_tokens must be at least 1", received=self.full_rate_tokens)
         if self.skips_in_a_row < 0:
             raise ConfigError("skips_in_a_row must not be negative", received=self.skips_in_a_row)
 
@@ -66,8 +81,7 @@ class SupervisedLearner:
         self._factor = schedule(config.schedule, steps)
         self._autocast = autocast(config.precision, self._device)
         # Taken now: a sharded model shows other parameters while it computes.
-        named = dict(model.named_parameters())
-        self._average = None if config.ema_decay is None else MovingAverage(named, config.ema_decay)
+        self._average = _average_of(dict(model.named_parameters()), config)
         self._carried: State | None = None
 
     def step(self, batch: Any) -> dict[str, float]:
@@ -75,7 +89,7 @@ class SupervisedLearner:
         self.model.train()
         states: list[State | None] = []
         losses = self._losses(batch.to(self._device), states)
-        result = self._updates.apply(losses, self._factor(self._updates.count))
+        result = self._updates.apply(losses, self._rate(batch))
         # After a skip nothing is carried on: what was carried may be the cause.
         self._carried = _joined(states) if result.finite else None
         if result.finite and self._average is not None:
@@ -88,6 +102,12 @@ class SupervisedLearner:
             "skipped": 0.0 if result.finite else 1.0,
             **result.metrics,
         }
+
+    def _rate(self, batch: Any) -> float:
+        """The factor of the peak rate for this batch."""
+        factor = self._factor(self._updates.count)
+        usual = self._config.full_rate_tokens
+        return factor if usual is None else factor * batch.tokens.shape[1] / usual
 
     def _losses(self, batch: Any, states: list[State | None]) -> Iterator[Loss]:
         """The loss of each micro-batch, and what it carries on, detached, into `states`."""
@@ -124,6 +144,11 @@ class SupervisedLearner:
         parallel.reshard(self.model)
         return float(loss.total), float(loss.count)
 
+    def heed(self, validation_loss: float) -> None:
+        """The average may begin with this evaluation."""
+        if self._average is not None:
+            self._average.heed(validation_loss)
+
     def weights(self) -> dict[str, Tensor]:
         """The state dict to publish: the averaged weights where they are kept."""
         if self._average is None:
@@ -137,21 +162,22 @@ class SupervisedLearner:
         tensors = {f"model/{name}": tensor for name, tensor in own_tensors(self.model).items()}
         moments, updates = self._updates.state_dict()
         tensors |= {f"optimiser/{name}": tensor for name, tensor in moments.items()}
+        state: dict[str, Any] = {"updates": updates}
         if self._average is not None:
-            tensors |= {f"average/{name}": tensor for name, tensor in self._average.tensors.items()}
+            averaged, state["average"] = self._average.state_dict()
+            tensors |= {f"average/{name}": tensor for name, tensor in averaged.items()}
         tensors = parallel.whole(tensors)
         if self._carried is not None:
             leaves = pytree.tree_leaves(self._carried)
             tensors |= {f"carried/{index}": parallel.gather_rows(leaf) for index, leaf in enumerate(leaves)}
-        return tensors, {"updates": updates}
+        return tensors, state
 
     def load_state_dict(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""
         parallel.reshard(self.model)
         load_module(self.model, below("model/", tensors))
         if self._average is not None:
-            for name, tensor in self._average.tensors.items():
-                tensor.copy_(shared_like(tensors[f"average/{name}"], tensor))
+            self._average.load_state_dict(below("average/", tensors), state["average"])
         self._updates.load_state_dict(below("optimiser/", tensors), state["updates"])
         self._carried = self._state_from(below("carried/", tensors))
 
@@ -162,6 +188,13 @@ class SupervisedLearner:
         structure = pytree.tree_structure(self.model.new_state(1, 1))
         own = [parallel.own_rows(leaves[str(index)]).to(self._device) for index in range(len(leaves))]
         return pytree.tree_unflatten(own, structure)
+
+
+def _average_of(named: dict[str, Tensor], config: SupervisedConfig) -> MovingAverage | NonMonotoneAverage | None:
+    """The average of the weights that `config` asks for."""
+    if config.non_monotone_evaluations is not None:
+        return NonMonotoneAverage(named, config.non_monotone_evaluations)
+    return None if config.ema_decay is None else MovingAverage(named, config.ema_decay)
 
 
 def _joined(states: list[State | None]) -> State | None:

@@ -1,0 +1,415 @@
+"""The Transformer (Vaswani et al. 2017, "Attention Is All You Need"), and Marian's models, which are it.
+
+Encoder and decoder of self-attention and feed-forward layers, the decoder with attention to the source between them.
+Each sub-layer is norm(x + dropout(sublayer(x))) (section 3.1: the norm after the sum), or with ``norm_first``
+x + dropout(sublayer(norm(x))) and one more norm at the end of each stack (Xiong et al. 2020), which trains without
+warm-up. Sinusoidal positions; one matrix for both embeddings and the output, multiplied by sqrt(D) where it embeds
+(section 3.4). Dropout stands where section 5.4 puts it: on the sum of embeddings and positions, and on what each
+sub-layer adds.
+
+The paper does not speak of a bias at the output. Marian's models have one, so ours has; it is trained here.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from trivium.errors import ConfigError, Unsupported, UserError
+from trivium.models import marian_format
+from trivium.models.own_format import read_config, write_config
+from trivium.nn.attention.dot_product import (
+    attend,
+    attention_probabilities,
+    cross_attend,
+    cross_attention_probabilities,
+)
+from trivium.nn.attention.layout import Layout, causal_layout, plain_layout
+from trivium.nn.embedded import embedded
+from trivium.nn.feedforward import Activation, FeedForward
+from trivium.nn.head import OutputHead
+from trivium.nn.linear import Linear
+from trivium.nn.output import Output
+from trivium.nn.positions.sinusoidal import SineLayout, SinusoidalPositions
+from trivium.nn.ragged import Ragged
+from trivium.nn.state import KeyValueCache, Memory, State
+from trivium.nn.weight_map import Entry, Fuse, Rename, Row, WeightMap
+
+_OWN_TYPE = "trivium-transformer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """Shape of a Transformer; the defaults are those of the paper's base model for English and German."""
+
+    vocabulary_size: int = 37000
+    """Number of pieces V of the target, and of the source where they share a vocabulary."""
+    source_vocabulary_size: int | None = None
+    """Number of pieces of the source where it has a vocabulary of its own."""
+    width: int = 512
+    """Width D of the residual stream."""
+    layers: int = 6
+    """Blocks N of the encoder."""
+    decoder_layers: int | None = None
+    """Blocks of the decoder; as many as the encoder's where not given."""
+    heads: int = 8
+    """Attention heads H; ``width`` is a multiple of it."""
+    inner_width: int = 2048
+    """Width F of the feed-forward layer."""
+    activation: Activation = "relu"
+    """Non-linearity of the feed-forward layer: relu in the paper, silu in most of Marian's models."""
+    norm_first: bool = False
+    """The norm before each sub-layer instead of after the sum."""
+    positions: SineLayout = "halves"
+    """Where the sines and cosines stand: "interleaved" is the paper's equation, "halves" what Marian's models have."""
+    context_tokens: int = 1024
+    """Longest text that ``transformers`` makes positions for; here they go on."""
+    dropout: float = 0.1
+    """Dropout on embeddings and residual branches."""
+    attention_dropout: float = 0.0
+    """Dropout on attention probabilities."""
+    scale_embedding: bool = True
+    """Multiply embeddings by sqrt(D)."""
+    sharing: Literal["all", "target", "none"] = "all"
+    """Which of the three matrices are one: both embeddings and the output, target embedding and output, or none."""
+    start_id: int = 0
+    """What the decoder is given first."""
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ConfigError(
+                "the heads do not divide the width",
+                received=f"width {self.width}, heads {self.heads}",
+                fix=f"choose a width that is a multiple of {self.heads}",
+            )
+        if self.sharing == "all" and self.source_vocabulary_size is not None:
+            raise ConfigError(
+                "source and target have different vocabularies, and their embeddings cannot be shared",
+                received=f"source_vocabulary_size {self.source_vocabulary_size}, sharing all",
+                expected='sharing "target" or "none", or no source_vocabulary_size',
+            )
+
+    @property
+    def depth_of_decoder(self) -> int:
+        """Blocks of the decoder."""
+        return self.layers if self.decoder_layers is None else self.decoder_layers
+
+    @property
+    def source_pieces(self) -> int:
+        """Number of pieces of the source."""
+        return self.vocabulary_size if self.source_vocabulary_size is None else self.source_vocabulary_size
+
+    @classmethod
+    def from_hf(cls, config: dict[str, Any]) -> "TransformerConfig":
+        """From a ``config.json`` of ``model_type`` marian or trivium-transformer; ``Unsupported`` for what this file
+        does not compute."""
+        if config.get("model_type") == _OWN_TYPE:
+            return read_config(cls, config)
+        return cls(**marian_format.read(config))
+
+    def to_hf(self) -> dict[str, Any]:
+        """The ``config.json``: Marian's, which ``transformers`` opens, where Marian can say it, else our own."""
+        if self.norm_first or self.positions != "halves":
+            return write_config(self, _OWN_TYPE, "Transformer")
+        return marian_format.write(self)
+
+
+class Attention(nn.Module):
+    """Self-attention with one fused projection for q, k and v."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.heads, self.head_width = config.heads, config.width // config.heads
+        self.qkv = Linear(config.width, 3 * config.width)
+        self.output = Linear(config.width, config.width)
+        self.dropout = config.attention_dropout
+        _glorot(self.qkv, parts=3)
+        _glorot(self.output)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], layout: Layout, cache: KeyValueCache | None, probabilities: list[Tensor] | None
+    ) -> Float[Tensor, "B T D"]:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, self.head_width)).transpose(1, 3).unbind(2)
+        if probabilities is not None:
+            probabilities.append(attention_probabilities(q, k, layout))
+        mixed = attend(q, k, v, layout, cache=cache, dropout=self.dropout if self.training else 0.0)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Attention to the source, whose keys and values are made once."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.heads, self.head_width = config.heads, config.width // config.heads
+        self.query = Linear(config.width, config.width)
+        self.key_value = Linear(config.width, 2 * config.width)
+        self.output = Linear(config.width, config.width)
+        self.dropout = config.attention_dropout
+        _glorot(self.key_value, parts=2)
+        _glorot(self.query, self.output)
+
+    def project(self, source: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
+        """Keys and values of every source position."""
+        keys, values = self.key_value(source).unflatten(-1, (2, self.heads, self.head_width)).transpose(1, 3).unbind(2)
+        return keys, values
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        memory: tuple[Tensor, ...],
+        source_lengths: Int[Tensor, "R"],
+        ragged: Ragged | None,
+        probabilities: list[Tensor] | None,
+    ) -> Float[Tensor, "B T D"]:
+        """With ``ragged`` the tokens are packed ``[1, N]`` and each looks at the source of its own row."""
+        query = self.query(x)
+        if ragged is not None:
+            query = ragged.pad(query)
+        q = query.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
+        if probabilities is not None:
+            weights = cross_attention_probabilities(q, memory[0], source_lengths).transpose(1, 2)
+            probabilities.append((weights if ragged is None else ragged.pack(weights)).transpose(1, 2))
+        dropout = self.dropout if self.training else 0.0
+        mixed = cross_attend(q, *memory, source_lengths, dropout=dropout).transpose(1, 2).flatten(2)
+        return self.output(mixed if ragged is None else ragged.pack(mixed))
+
+
+class Block(nn.Module):
+    """Self-attention, in the decoder attention to the source, and a feed-forward layer, each added to its input."""
+
+    def __init__(self, config: TransformerConfig, *, decoder: bool) -> None:
+        super().__init__()
+        self.norm_first = config.norm_first
+        self.attention = Attention(config)
+        self.after_attention = nn.Identity()  # seat for an adapter
+        self.attention_norm = nn.LayerNorm(config.width)
+        self.cross_attention = CrossAttention(config) if decoder else None
+        self.cross_attention_norm = nn.LayerNorm(config.width) if decoder else None
+        self.feedforward = FeedForward(config.width, config.inner_width, config.activation)
+        self.after_feedforward = nn.Identity()  # seat for an adapter
+        self.feedforward_norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        _glorot(self.feedforward.up, self.feedforward.down)
+
+    def read_source(self, source: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
+        """A decoder block's keys and values of the source: its ``memory``. A block's parameters are used by methods
+        of the block alone, which is where sharding gathers them."""
+        assert self.cross_attention is not None, "an encoder block reads no other source"
+        return self.cross_attention.project(source)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        layout: Layout,
+        cache: KeyValueCache | None = None,
+        memory: tuple[Tensor, ...] | None = None,
+        source_lengths: Int[Tensor, "R"] | None = None,
+        ragged: Ragged | None = None,
+        probabilities: list[Tensor] | None = None,
+        cross_probabilities: list[Tensor] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        mixed = self.attention(self._given(x, self.attention_norm), layout, cache, probabilities)
+        x = self._added(x, self.after_attention(mixed), self.attention_norm)
+        if self.cross_attention is not None and self.cross_attention_norm is not None:
+            given = self._given(x, self.cross_attention_norm)
+            mixed = self.cross_attention(given, memory, source_lengths, ragged, cross_probabilities)
+            x = self._added(x, mixed, self.cross_attention_norm)
+        mixed = self.feedforward(self._given(x, self.feedforward_norm))
+        return self._added(x, self.after_feedforward(mixed), self.feedforward_norm)
+
+    def _given(self, x: Tensor, norm: nn.Module) -> Tensor:
+        """What a sub-layer is given."""
+        return norm(x) if self.norm_first else x
+
+    def _added(self, x: Tensor, made: Tensor, norm: nn.Module) -> Tensor:
+        """What a sub-layer leaves behind."""
+        total = x + self.dropout(made)
+        return total if self.norm_first else norm(total)
+
+
+class Transformer(nn.Module):
+    """Encoder-decoder Transformer; ``blocks`` are the encoder's, then the decoder's."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        own_source = config.sharing != "all"
+        self.source_embedding = nn.Embedding(config.source_pieces, config.width) if own_source else None
+        self.scale = math.sqrt(config.width) if config.scale_embedding else 1.0
+        self.positions = SinusoidalPositions(config.width, config.positions)
+        self.dropout = nn.Dropout(config.dropout)
+        decoders = [False] * config.layers + [True] * config.depth_of_decoder
+        self.blocks = nn.ModuleList(Block(config, decoder=decoder) for decoder in decoders)
+        self.encoder_norm = nn.LayerNorm(config.width) if config.norm_first else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(config.width) if config.norm_first else nn.Identity()
+        tied_to = None if config.sharing == "none" else self.embedding
+        self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to, bias=True)
+        for table in (self.embedding, self.source_embedding, self.head):  # variance 1 / D, which the scale makes 1
+            if table is not None:
+                nn.init.normal_(table.weight, std=config.width**-0.5)
+
+    def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Vectors of target tokens, scaled, before positions are added."""
+        return self.embedding(tokens) * self.scale
+
+    def embed_source(self, tokens: Int[Tensor, "B S"]) -> Float[Tensor, "B S D"]:
+        """Vectors of source tokens, likewise."""
+        return (self.embedding if self.source_embedding is None else self.source_embedding)(tokens) * self.scale
+
+    def new_state(self, rows: int, capacity: int) -> State:
+        """An empty decoder cache for ``rows`` targets of at most ``capacity`` tokens, without a source yet."""
+        shape = (rows, self.config.heads, capacity, self.config.width // self.config.heads)
+        like = self.embedding.weight
+        layers = [KeyValueCache.empty(*shape, like=like) for _ in range(self.config.depth_of_decoder)]
+        return State(list(layers), torch.zeros(rows, dtype=torch.long, device=like.device))
+
+    def encode(
+        self,
+        source: Int[Tensor, "B S"] | None = None,
+        lengths: Int[Tensor, "B"] | None = None,
+        *,
+        embeddings: Float[Tensor, "B S D"] | None = None,
+        capacity: int = 0,
+    ) -> State:
+        """Reads the source: a state with every decoder layer's keys and values of it, and a cache for ``capacity``
+        target tokens (none at 0: the whole target is then given at once, as in training)."""
+        hidden = self.read(source, embeddings=embeddings, lengths=lengths).hidden
+        rows, length, _ = hidden.shape
+        if lengths is None:
+            lengths = torch.full((rows,), length, device=hidden.device)
+        decoder = self.blocks[self.config.layers :]
+        memory = Memory(tuple(block.read_source(hidden) for block in decoder), lengths)
+        layers = self.new_state(rows, capacity).layers if capacity else []
+        return State(layers, torch.zeros_like(lengths), memory)
+
+    def read(
+        self,
+        source: Int[Tensor, "B S"] | None = None,
+        *,
+        embeddings: Float[Tensor, "B S D"] | None = None,
+        lengths: Int[Tensor, "B"] | None = None,
+        segments: Int[Tensor, "B S"] | None = None,
+        collect: Collection[str] = (),
+    ) -> Output:
+        """The encoder alone: hidden states of the source, and what ``collect`` asks for."""
+        x = embeddings if source is None else self.embed_source(source)
+        assert x is not None and (source is None or embeddings is None), "give either a source or embeddings"
+        layout = plain_layout(x, causal=False, lengths=lengths, segments=segments)
+        x = self.dropout(x + self.positions(layout.positions, x.dtype))
+        collected: dict[str, list[Tensor]] = {name: [] for name in collect}
+        for block in self.blocks[: self.config.layers]:
+            if "hidden" in collected:
+                collected["hidden"].append(x)
+            x = block(x, layout, probabilities=collected.get("attention"))
+        if "hidden" in collected:
+            collected["hidden"].append(x)
+        return Output(self.encoder_norm(x), collected=collected)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"] | None = None,
+        *,
+        embeddings: Float[Tensor, "B T D"] | None = None,
+        lengths: Int[Tensor, "B"] | None = None,
+        segments: Int[Tensor, "B T"] | None = None,
+        state: State | None = None,
+        collect: Collection[str] = (),
+    ) -> Output:
+        """Hidden states of the target's ``tokens`` after a source (``state`` from ``encode``, or carried on), see
+        the model contract in docs/architecture.md. ``collect`` is about the decoder; ``read`` shows the encoder.
+
+        "cross_attention" is ``[B, H, T, S]``, over the source, with a cache as well; "attention" is the decoder's to
+        itself and is shown for whole targets only: with a cache it raises ``Unsupported``.
+        """
+        if state is None or state.memory is None:
+            raise UserError("an encoder-decoder needs its source", fix="state = model.encode(source, lengths)")
+        memory, layers = state.memory, state.layers
+        if layers and "attention" in collect:
+            raise Unsupported(
+                "the decoder's attention to itself is shown for whole targets",
+                received='collect="attention" and a state with a cache',
+                fix="encode with capacity=0 and give all tokens at once, or collect cross_attention",
+            )
+        x = embedded(self, tokens, embeddings)
+        ragged = None if segments is None else Ragged.of(segments, state.rows)
+        layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
+        x = self.dropout(x + self.positions(layout.positions, x.dtype))
+        collected: dict[str, list[Tensor]] = {name: [] for name in collect}
+        shown = (collected.get("attention"), collected.get("cross_attention"))
+        for i, block in enumerate(self.blocks[self.config.layers :]):
+            if "hidden" in collected:
+                collected["hidden"].append(x)
+            x = block(x, layout, layers[i] if layers else None, memory.tensors[i], memory.lengths, ragged, *shown)
+        if "hidden" in collected:
+            collected["hidden"].append(x)
+        return Output(self.decoder_norm(x), state, collected=collected)
+
+
+def _glorot(*linears: Linear, parts: int = 1) -> None:
+    """Uniform by fan-in and fan-out (Glorot and Bengio 2010), each of the ``parts`` that are fused by itself."""
+    for linear in linears:
+        for part in linear.weight.chunk(parts):
+            nn.init.xavier_uniform_(part)
+        nn.init.zeros_(linear.bias)
+
+
+SIZES = {
+    "transformer-base": TransformerConfig(),
+    "transformer-big": TransformerConfig(width=1024, heads=16, inner_width=4096, dropout=0.3),
+}
+"""Table 3 of the paper."""
+
+
+def weight_map(config: TransformerConfig) -> WeightMap:
+    """Between our names and those of ``MarianMTModel``: q, k and v are one matrix here. What Marian has not (the norms
+    at the end of stacks with ``norm_first``) is called as in its relatives, MBart and Pegasus."""
+    embedding = "model.shared" if config.sharing == "all" else "model.decoder.embed_tokens"
+    entries: list[Entry] = [
+        Rename("embedding.weight", f"{embedding}.weight"),
+        Row("head.bias", "final_logits_bias"),
+    ]
+    for stack, first, count in (("encoder", 0, config.layers), ("decoder", config.layers, config.depth_of_decoder)):
+        for i in range(count):
+            entries += _block_entries(config, f"blocks.{first + i}", f"model.{stack}.layers.{i}", stack == "decoder")
+        if config.norm_first:
+            entries += [Rename(f"{stack}_norm.{k}", f"model.{stack}.layer_norm.{k}") for k in ("weight", "bias")]
+    ignored = [f"model.{stack}.embed_positions.weight" for stack in ("encoder", "decoder")]  # computed, in old files
+    if config.sharing == "all":  # copies of the shared one in old files
+        ignored += [f"model.{stack}.embed_tokens.weight" for stack in ("encoder", "decoder")]
+    else:
+        entries.append(Rename("source_embedding.weight", "model.encoder.embed_tokens.weight"))
+    if config.sharing == "none":
+        entries.append(Rename("head.weight", "lm_head.weight"))
+        return WeightMap(tuple(entries), 0, (), tuple(ignored))
+    return WeightMap(tuple(entries), 0, ("head.weight",), (*ignored, "lm_head.weight"))
+
+
+def _block_entries(config: TransformerConfig, ours: str, theirs: str, decoder: bool) -> list[Rename | Fuse]:
+    modules = [
+        ("attention.output", "self_attn.out_proj"),
+        ("attention_norm", "self_attn_layer_norm"),
+        ("feedforward.up", "fc1"),
+        ("feedforward.down", "fc2"),
+        ("feedforward_norm", "final_layer_norm"),
+    ]
+    fused = [("attention.qkv", "self_attn", "qkv")]
+    if decoder:
+        modules += [
+            ("cross_attention.query", "encoder_attn.q_proj"),
+            ("cross_attention.output", "encoder_attn.out_proj"),
+            ("cross_attention_norm", "encoder_attn_layer_norm"),
+        ]
+        fused.append(("cross_attention.key_value", "encoder_attn", "kv"))
+    entries: list[Rename | Fuse] = []
+    for kind in ("weight", "bias"):
+        entries += [Rename(f"{ours}.{mine}.{kind}", f"{theirs}.{yours}.{kind}") for mine, yours in modules]
+        for mine, yours, letters in fused:
+            names = tuple(f"{theirs}.{yours}.{letter}_proj.{kind}" for letter in letters)
+            entries.append(Fuse(f"{ours}.{mine}.{kind}", names, (config.width,) * len(letters)))
+    return entries

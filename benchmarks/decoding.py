@@ -21,7 +21,8 @@ from transformers import GPT2Config as TheirGPT2Config
 from transformers import GPT2LMHeadModel, LlamaForCausalLM
 from transformers import LlamaConfig as TheirLlamaConfig
 
-from trivium.generation.decode import decode, requests
+from trivium.generation.decode import decode
+from trivium.generation.request import requests
 from trivium.generation.settings import GenerationSettings
 from trivium.models import architecture
 from trivium.models.gpt2 import GPT2, GPT2Config
@@ -69,7 +70,7 @@ CASES = (
 def ours(model: nn.Module, prompts: list[list[int]], new: int) -> list[list[int]]:
     settings = GenerationSettings(max_new_tokens=new)
     asked = requests(prompts, settings)
-    for _ in decode(model, asked, settings):
+    for _ in decode(model, asked):
         pass
     return [request.token_ids for request in asked]
 

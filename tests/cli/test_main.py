@@ -31,6 +31,15 @@ def test_no_verb_is_asked_wrongly(capsys):
     assert "usage: trivium VERB" in capsys.readouterr().out
 
 
+def test_help_may_come_before_a_verb(capsys):
+    assert cli.main(["help"]) == 0
+    assert "usage: trivium VERB" in capsys.readouterr().out
+    assert cli.main(["help", "doctor"]) == 0
+    assert "Example: trivium doctor" in capsys.readouterr().out
+    assert cli.main(["--hlep"]) == 2
+    assert "did you mean `trivium --help`?" in capsys.readouterr().err
+
+
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("trivium 0.")
@@ -128,11 +137,16 @@ def test_doctor_speaks_json(capsys):
     assert budgets[0]["parameters"] < budgets[1]["parameters"] < budgets[2]["parameters"]
 
 
+def test_doctor_measures_for_some_time(capsys):
+    assert cli.main(["doctor", "--seconds", "-1"]) == 2
+    assert "nothing can be measured" in capsys.readouterr().err
+
+
 def test_after_a_bare_double_dash_nothing_is_a_flag():
     options, words = cli._take_options(["generate", "m", "--json", "--", "--debug"])
     assert options.json
     assert not options.debug
-    assert words == ["generate", "m", "--debug"]
+    assert words == ["generate", "m", "--", "--debug"]
 
 
 def test_every_verb_is_complete():

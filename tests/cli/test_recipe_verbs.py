@@ -45,10 +45,19 @@ def recipes(monkeypatch):
                 raise result
             return result
 
+        def needs(config):
+            return {"steps": config.steps, "memory_mib": {"weights_mib": 1.5, "cache_mib": 0.5}}
+
         module = types.SimpleNamespace(
-            PretrainConfig=PretrainConfig, pretrain=work, EvaluateConfig=EvaluateConfig, evaluate=work
+            PretrainConfig=PretrainConfig,
+            pretrain=work,
+            EvaluateConfig=EvaluateConfig,
+            evaluate=work,
+            pretraining=needs,
         )
-        monkeypatch.setattr(recipe.importlib, "import_module", lambda name: recipe if "cli" in name else module)
+        monkeypatch.setattr(
+            recipe.importlib, "import_module", lambda name: recipe if name == "trivium.cli.recipe" else module
+        )
         return asked
 
     return install
@@ -63,12 +72,17 @@ def test_a_recipe_receives_yaml_and_flags(recipes, tmp_path, capsys):
     assert "done: True" in capsys.readouterr().out
 
 
-def test_a_dry_run_only_says_the_settings(recipes, capsys):
+def test_a_dry_run_says_the_settings_and_what_they_need(recipes, capsys):
     asked = recipes({})
     assert cli.main(["pretrain", "--data", "shards", "--dry-run"]) == 0
     captured = capsys.readouterr()
-    assert captured.out == "data: shards\nsteps: 10\n"
+    assert captured.out.startswith("data: shards\nsteps: 10\n\nwhat it will need\n")
+    assert "  steps   10\n" in captured.out
+    assert "  memory  weights: 1.5 MiB\n          cache: 512.0 KiB\n" in captured.out
     assert "nothing was done" in captured.err
+    assert cli.main(["pretrain", "--data", "shards", "--dry-run", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["steps"] == 10 and said["needs"]["memory_mib"] == {"weights_mib": 1.5, "cache_mib": 0.5}
     assert asked == []
 
 

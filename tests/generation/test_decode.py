@@ -7,30 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from tests.generation.small import PROMPTS, SHAPES, V, build, start_of
 from trivium.errors import ConfigError, DataError, NonFiniteError
-from trivium.generation import decode as decoding
-from trivium.generation.decode import Request, decode, requests
+from trivium.generation.decode import decode
+from trivium.generation.request import Request, requests
 from trivium.generation.settings import GenerationSettings
 from trivium.models import architecture
-
-V = 41
-SHAPES: dict[str, dict[str, Any]] = {
-    "gpt2": {"width": 24, "layers": 2, "heads": 3, "context_tokens": 32},
-    "llama": {"width": 24, "layers": 2, "heads": 4, "key_value_heads": 2, "inner_width": 40, "context_tokens": 64},
-    "lstm": {"width": 16, "layers": 2, "dropout": 0.0},
-    "t5": {"width": 24, "layers": 2, "heads": 3, "head_width": 8, "inner_width": 40},
-    "seq2seq": {"width": 12, "embedding_width": 10, "attention_width": 8},
-}
-PROMPTS = [[3, 7, 1, 9, 22], [5], [8, 2, 33], [4, 4, 17, 30, 6, 2, 19]]
-
-
-def build(name: str) -> nn.Module:
-    row = architecture(name)
-    torch.manual_seed(3)
-    model = row.model_class()(row.config_class()(vocabulary_size=V, **SHAPES[name])).double().eval()
-    for parameter in model.parameters():  # far from the near-ties of a fresh model
-        parameter.data += 0.3 * torch.randn_like(parameter)
-    return model
 
 
 @pytest.fixture(params=SHAPES)
@@ -38,15 +20,10 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
     return build(request.param)
 
 
-def start_of(model: nn.Module) -> int | None:
-    kind = architecture(model.config.to_hf()["model_type"]).kind
-    return model.config.start_id if kind.endswith("encoder-decoder") else None
-
-
 def run(model: nn.Module, prompts: list[list[int]], **fields: Any) -> list[Request]:
     settings = GenerationSettings(**{"max_new_tokens": 9, **fields})
     asked = requests(prompts, settings)
-    for _ in decode(model, asked, settings, start_id=start_of(model)):
+    for _ in decode(model, asked, start_id=start_of(model)):
         pass
     return asked
 
@@ -91,13 +68,9 @@ def test_alone_is_batched_is_ragged(model: nn.Module, fields: dict[str, Any]) ->
     assert ids(equal_lengths) == ids(together)[1:2] * 2
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 2.0], ids=["at once", "half", "never"])
-def test_dropping_finished_rows_changes_nothing(
-    model: nn.Module, share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_that_end_change_nothing_for_the_others(model: nn.Module) -> None:
     free = ids(run(model, PROMPTS, **SAMPLED))
     ends = (free[0][1], free[2][4])
-    monkeypatch.setattr(decoding, "COMPACT_SHARE", share)
     answers = run(model, PROMPTS, eos_ids=ends, **SAMPLED)
     assert {answer.finish_reason for answer in answers} >= {"stop"}
     for whole, answer in zip(free, answers, strict=True):

@@ -40,6 +40,19 @@ def test_a_character_is_never_split(text: str) -> None:
     assert all("\ufffd" not in piece or "\ufffd" in text for piece in pieces(text.encode("utf-8", "replace")))
 
 
+@given(st.text(max_size=8), st.data())
+def test_a_character_is_never_split_however_bytes_are_shared_out_among_tokens(text: str, data: st.DataObject) -> None:
+    encoded = text.encode("utf-8", "replace")
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(encoded)), max_size=8)))
+    tokens = [encoded[a:b] for a, b in zip([0, *cuts], [*cuts, len(encoded)], strict=True)]
+    growing = TokenText(lambda ids: b"".join(tokens[i] for i in ids).decode("utf-8", "replace"))
+    shown, read = "", b""
+    for number, token in enumerate(tokens):
+        shown, read = shown + growing.push(number), read + token
+        assert shown == read.decode("utf-8", "ignore"), "all whole characters, and nothing else"
+    assert shown + growing.flush() == encoded.decode()
+
+
 def test_spaces_between_words_are_kept_where_the_decoder_writes_them_between_tokens() -> None:
     words = ["once", "upon", "a", "time"]
     text = TokenText(lambda ids: " ".join(words[i] for i in ids), context=[0])
@@ -82,3 +95,17 @@ def test_the_cut_does_not_matter(text: str, stops: list[str], data: st.DataObjec
     parts = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     whole, cut = shown(stops, [text]), shown(stops, parts)
     assert ("".join(whole[0]), whole[1]) == ("".join(cut[0]), cut[1])
+
+
+@given(st.text("ab", max_size=12), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
+def test_just_the_longest_end_that_could_become_a_stop_text_is_held_back(text: str, stops: list[str]) -> None:
+    stop, given_out = StopText(stops), ""
+    for end in range(1, len(text) + 1):
+        given_out += stop.push(text[end - 1])
+        if stop.stopped:
+            assert any(text[:end] == given_out + other for other in stops)
+            return
+        beginnings = {other[:size] for other in stops for size in range(1, len(other))}
+        longest = max((size for size in range(end + 1) if text[end - size : end] in beginnings), default=0)
+        assert given_out == text[: end - longest]
+    assert given_out + stop.flush() == text

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from trivium.errors import ConfigError, DataError, Unsupported
+from trivium.generation.settings import Constraints, Search
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import LanguageModel
 
@@ -60,8 +61,64 @@ def test_an_empty_prompt_begins_a_document(model: LocalModel) -> None:
 def test_large_batches_are_split_without_changing_answers(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = ["the", "a cat", "dogs and", "5 €", "ran"]
     whole = [answer.token_ids for answer in model.generate(prompts, max_new_tokens=5, n=2, **SAMPLED)]
-    monkeypatch.setattr("trivium.lm.local.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("trivium.lm.generating.ROWS_AT_ONCE", 3)
     assert [answer.token_ids for answer in model.generate(prompts, max_new_tokens=5, n=2, **SAMPLED)] == whole
+
+
+def test_beams_end_at_a_stop_text_and_come_best_first(model: LocalModel) -> None:
+    answers = model.generate("the", max_new_tokens=6, beams=4, n=3)
+    assert len(answers) == 3
+    totals = [sum(answer.logprobs) / len(answer.token_ids) for answer in answers]
+    assert totals == sorted(totals, reverse=True)
+    stop = answers[0].text[1:3]
+    (stopped,) = model.generate("the", max_new_tokens=6, beams=4, stop=stop)
+    assert stop not in stopped.text
+
+
+def test_the_best_of_several_is_one_of_them(model: LocalModel) -> None:
+    sampled = model.generate(["the", "a cat"], max_new_tokens=5, n=6, **SAMPLED)
+    kept = model.generate(["the", "a cat"], max_new_tokens=5, n=2, search=Search(best_of=6), **SAMPLED)
+    assert len(kept) == 4
+
+    def mean(answer: Any) -> float:
+        return sum(answer.logprobs) / len(answer.logprobs)
+
+    for some, drawn in ((kept[:2], sampled[:6]), (kept[2:], sampled[6:])):
+        wanted = sorted((mean(answer) for answer in drawn), reverse=True)[:2]
+        assert [mean(answer) for answer in some] == pytest.approx(wanted)
+
+
+def test_contrastive_search_and_constraints_are_reached(model: LocalModel) -> None:
+    search = Search(contrastive_alpha=0.6)
+    (answer,) = model.generate("the", max_new_tokens=5, top_k=4, search=search)
+    assert answer.settings.search == search
+    banned = model.generate("the", max_new_tokens=5)[0].token_ids[0]
+    constraints = Constraints(banned=((banned,),))
+    assert banned not in model.generate("the", max_new_tokens=5, constraints=constraints)[0].token_ids
+
+
+@pytest.mark.parametrize("draft", ["lookup", "model"])
+def test_a_draft_changes_no_greedy_answer(model: LocalModel, tokenizer: Any, draft: str) -> None:
+    prompts = ["the cat the cat the", "dogs"]
+    guessing = LocalModel(small.network("gpt2", tokenizer.vocabulary_size)) if draft == "model" else "lookup"
+    expected = [answer.token_ids for answer in model.generate(prompts, max_new_tokens=8)]
+    assert [a.token_ids for a in model.generate(prompts, max_new_tokens=8, draft=guessing)] == expected
+
+
+def test_what_was_read_is_remembered_on_request(model: LocalModel) -> None:
+    prompt = "the cat and the dog ran"
+    expected = model.generate(prompt, max_new_tokens=4)[0].token_ids
+    read = []
+    handle = model.network.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].numel()))
+    model.remember()
+    assert [model.generate(prompt, max_new_tokens=4)[0].token_ids for _ in range(2)] == [expected] * 2
+    half = len(read) // 2
+    assert read[half] == 1 < read[0]
+    model.remember(0)
+    read.clear()
+    model.generate(prompt, max_new_tokens=1)
+    assert read[0] > 1
+    handle.remove()
 
 
 def test_end_tokens_come_from_the_folder_then_from_the_tokenizer(tokenizer: Any) -> None:
@@ -217,8 +274,10 @@ def test_a_model_without_a_tokenizer_works_with_ids_only(tokenizer: Any) -> None
 def test_calls_that_cannot_be_meant(model: LocalModel) -> None:
     with pytest.raises(ConfigError, match="the model has no adapters"):
         model.generate("a", max_new_tokens=1, adapter="x")
-    with pytest.raises(Unsupported, match="beams is not supported"):
-        model.generate("a", max_new_tokens=1, beams=4)
+    with pytest.raises(Unsupported, match="nothing to show before its end"):
+        model.stream("a", max_new_tokens=1, beams=4)
+    with pytest.raises(Unsupported, match="there is no such draft"):
+        model.generate("a", max_new_tokens=1, draft="oracle")
     with pytest.raises(DataError, match="a stream is one answer"):
         model.stream("a", max_new_tokens=1, n=2)
     with pytest.raises(ConfigError, match="did you mean top_p"):

@@ -1,4 +1,4 @@
-"""The five verbs of a state, for every kind of layer."""
+"""The verbs of a state, for every kind of layer."""
 
 import pytest
 import torch
@@ -49,6 +49,40 @@ def test_rollback_shortens_a_cache_and_is_refused_by_a_recurrence() -> None:
         cache_state().rollback(torch.tensor([2, 3, 2]))
     with pytest.raises(Unsupported, match="cannot be rolled back"):
         recurrent_state().rollback(torch.tensor([0, 3, 2]))
+
+
+def test_room_is_made_once_and_rows_are_put_into_it() -> None:
+    for state in (cache_state(), recurrent_state()):
+        room = state.reserve(5, 6)
+        assert room.lengths.tolist() == [1, 4, 2, 0, 0]
+        for before, after in zip(pytree.tree_leaves(state.layers), pytree.tree_leaves(room.layers), strict=True):
+            inside = tuple(slice(0, size) for size in before.shape)
+            assert torch.equal(after[inside], before) and after[3:].abs().sum() == 0
+        put = room.put(torch.tensor([4, 0]), state.take(torch.tensor([2, 1])))
+        assert put.lengths.tolist() == [4, 4, 2, 0, 2]
+        for before, after in zip(pytree.tree_leaves(state.layers), pytree.tree_leaves(put.layers), strict=True):
+            span = before[:, :, :4] if before.ndim == 4 else before  # the longest of the rows put in holds 4 tokens
+            target = after[:, :, :4] if before.ndim == 4 else after
+            assert torch.equal(target[[4, 0, 1]], span[[2, 1, 1]])
+
+
+def test_first_is_a_view_that_is_written_in_place() -> None:
+    state = cache_state()
+    first = state.first(2)
+    assert first.lengths.tolist() == [1, 4]
+    first.layers[0].keys.zero_()
+    assert state.layers[0].keys[:2].abs().sum() == 0 < state.layers[0].keys[2:].abs().sum()
+    grown = state.put(torch.tensor([0, 1]), State(first.layers, torch.tensor([2, 4])))
+    assert grown.lengths.tolist() == [2, 4, 2] and grown.layers[0].keys is state.layers[0].keys
+
+
+def test_sources_longer_than_the_room_make_it_wider() -> None:
+    room = Memory(((torch.ones(2, 2, 3, 4),),), torch.tensor([3, 2])).reserve(3)
+    put = room.put(torch.tensor([2]), Memory(((2 * torch.ones(1, 2, 5, 4),),), torch.tensor([5])))
+    assert put.lengths.tolist() == [3, 2, 5]
+    assert put.tensors[0][0].shape == (3, 2, 5, 4) and put.tensors[0][0][0, :, 3:].abs().sum() == 0
+    assert put.tensors[0][0][2].eq(2).all()
+    assert put.first(2).lengths.tolist() == [3, 2]
 
 
 def test_detach_cuts_the_graph() -> None:

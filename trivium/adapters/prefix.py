@@ -4,7 +4,7 @@ They live in the ``State``: some of a batch's rows begin with a prefix, others w
 neither. The text's positions go on from the prefix's length.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,12 +67,20 @@ def begin(model: nn.Module, rows: Sequence[str | None], capacity: int) -> State:
     return State(state.layers, lengths, state.memory)
 
 
-def beginning(model: nn.Module) -> Callable[[int, int], State] | None:
-    """``begin`` for the model's active adapter, as ``(rows, capacity) -> State``; ``None`` where that is no prefix."""
+def begin_active(model: nn.Module, rows: Sequence[str | None], capacity: int) -> State:
+    """``begin`` for any model: ``None`` stands for the active adapter, and a model without adapters begins empty."""
     if "adapters" not in model._modules:
-        return None
+        return model.new_state(len(rows), capacity)
+    active = adapters_of(model).routing.active
+    return begin(model, [name or active for name in rows], capacity)
+
+
+def active_tokens(model: nn.Module) -> int:
+    """Positions that the active adapter puts before every text."""
+    if "adapters" not in model._modules:
+        return 0
     adapters = adapters_of(model)
-    active = adapters.routing.active
-    if active is None or active not in adapters.prefixes:
-        return None
-    return lambda rows, capacity: begin(model, [active] * rows, capacity)
+    for name, found in adapters.prefixes.items():
+        if name == adapters.routing.active and isinstance(found, Prefix):
+            return found.tokens
+    return 0

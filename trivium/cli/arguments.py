@@ -5,8 +5,14 @@ The YAML is read first and flags override it; the configuration checks itself on
 
 import contextlib
 import dataclasses
+import functools
 import io
+import itertools
+import os
+import re
+import shutil
 import sys
+import textwrap
 import typing
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -14,6 +20,8 @@ from typing import Any, TypeVar
 import tyro
 
 from trivium import config
+from trivium.cli import common
+from trivium.cli.flags import Flag, flags_of, spelled
 from trivium.cli.verbs import Verb
 from trivium.errors import ConfigError, UserError
 
@@ -21,60 +29,132 @@ Config = TypeVar("Config")
 
 
 def parse(kind: type[Config], verb: Verb, words: Sequence[str]) -> Config:
-    """The configuration `kind` of `verb` from `words`.
+    """The configuration `kind` of `verb` from `words`; after a bare `--` no word is a flag.
 
-    Raises `UserError` for settings that cannot be used; ends with SystemExit after printing for `--help` (0) and for
-    words that are no setting (2).
+    Raises `UserError` for settings that cannot be used; ends with SystemExit after printing for `--help` (0).
     """
-    leading, flags = _split_leading(words)
+    flags = flags_of(f"{kind.__module__}:{kind.__name__}")
+    common.check(verb, words, flags)
+    leading, given = _split_leading(words)
     mapping: dict[str, Any] = {}
     if leading and verb.leading == "recipe":
         if len(leading) > 1:
             raise UserError("more than one recipe", received=" ".join(leading), fix=f"try: {verb.example}")
         mapping = config.read_yaml(leading[0])
     elif leading and verb.leading:
-        flags = [f"--{verb.leading}", *leading, *flags]
+        given = [*_leading_setting(verb, leading, flags), *given]
     elif leading:
         raise UserError(f"{verb.name} takes only flags", received=" ".join(leading), fix=f"try: {verb.example}")
     source = leading[0] if leading else "the configuration"
-    return _parse_flags(kind, verb, flags, _unchecked(kind, mapping, source) if mapping else None)
+    default = _unchecked(kind, mapping, source) if mapping else None
+    if not {"-h", "--help"} & set(given):
+        _require(verb, flags, {spelled(word) for word in given} | {f"--{name}" for name in mapping})
+    return _parse_flags(kind, verb, given, default, flags)
 
 
 def _split_leading(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words before the first flag, and the rest."""
-    for index, word in enumerate(words):
-        if word.startswith("-") and word != "-":
-            return list(words[:index]), list(words[index:])
-    return list(words), []
+    """The words before the first flag or after a bare `--`, and the rest."""
+    end = words.index("--") if "--" in words else len(words)
+    first = next((index for index in range(end) if words[index].startswith("-") and words[index] != "-"), end)
+    return [*words[:first], *words[end + 1 :]], list(words[first:end])
 
 
-def _parse_flags(kind: type[Config], verb: Verb, flags: list[str], default: Any) -> Config:
+def _leading_setting(verb: Verb, leading: list[str], flags: Sequence[Flag]) -> list[str]:
+    """The leading words as the flag that they belong to."""
+    name = f"--{verb.leading}"
+    several = any(flag.name == name and flag.takes_several for flag in flags)
+    if len(leading) > 1 and not several:
+        raise UserError(f"{verb.name} takes one {verb.leading}", received=" ".join(leading), fix=f"try: {verb.example}")
+    dashed = [word for word in leading if word.startswith("-") and word != "-"]
+    if dashed and several:
+        raise UserError("a name that begins with a dash", received=dashed[0], fix=f"write it as ./{dashed[0]}")
+    return [f"{name}={leading[0]}"] if dashed else [name, *leading]
+
+
+def _require(verb: Verb, flags: Sequence[Flag], given: set[str]) -> None:
+    missing = [flag for flag in flags if flag.is_required and flag.name not in given]
+    if missing:
+        raise ConfigError(
+            f"trivium {verb.name} needs {' and '.join(flag.name for flag in missing)}",
+            expected="\n".join(f"{flag.name}: {flag.help}" for flag in missing),
+            fix=f"try: {verb.example}",
+        )
+
+
+def _parse_flags(kind: type[Config], verb: Verb, words: list[str], default: Any, flags: Sequence[Flag]) -> Config:
     given = {} if default is None else {"default": default}
     said = io.StringIO()
+    _plain_where_nobody_looks()
     try:
-        # tyro reports a configuration that refuses itself in words of its own; ours say more, so hold its report back.
+        # tyro reports what it refuses in words of its own; ours say what was received and what helps.
         with contextlib.redirect_stderr(said):
             return tyro.cli(
                 kind,
-                args=flags,
+                args=words,
                 prog=f"trivium {verb.name}",
                 description=_description(kind, verb),
                 config=(tyro.conf.AvoidSubcommands,),
                 **given,
             )
     except SystemExit as end:
-        refusal = _refusal(end)
-        if refusal is not None:
-            raise refusal from None
-        sys.stderr.write(said.getvalue())
-        raise
+        if not end.code:
+            raise
+        raise _refusal(end) or _retold(said.getvalue(), verb, words, flags) from None
+
+
+def _plain_where_nobody_looks() -> None:
+    """Boxes of line-drawing characters are for a terminal; so are colours, unless NO_COLOR is set."""
+    tyro._experimental_options["utf8_boxes"] = sys.stdout.isatty()
+    tyro._experimental_options["ansi_codes"] = not os.environ.get("NO_COLOR")
+
+
+# Colours, and the box around.
+_DRAWN = re.compile(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]|-{3,}")
+# How tyro names the flag whose value it cannot use, and one that has none.
+_AT_FAULT = re.compile(r"(?:Error parsing|argument) '?(--[\w.-]+)")
+_SPARE = re.compile(r"Unrecognized options: (.*?)(?:Perhaps you|Similar|For full|$)")
+
+
+def _retold(said: str, verb: Verb, words: list[str], flags: Sequence[Flag]) -> ConfigError:
+    """What tyro said on standard error, in our form; its own text where it is about no single flag."""
+    bare = _DRAWN.sub("", said)
+    text = " ".join(bare.split())
+    found = _AT_FAULT.search(text)
+    flag = next((flag for flag in flags if found and found[1] in flag.spellings), None)
+    see = f"see `trivium {verb.name} --help`"
+    spare = _SPARE.search(text)
+    if flag is None and spare:
+        quote = 'a text of several words stands between quotes: "two words"'
+        return ConfigError("words that belong to no setting", received=spare[1].strip(), fix=quote)
+    if flag is None:
+        return ConfigError("the command line cannot be understood", received=text, fix=see)
+    values = _values(words, flag)
+    if not values:
+        return ConfigError(f"{flag.name} has no value", expected=flag.takes, fix=see)
+    near = config.did_you_mean(values[0], flag.choices)
+    return ConfigError(f"{flag.name} cannot be used", received=" ".join(values), expected=flag.takes, fix=near or see)
+
+
+def _values(words: Sequence[str], flag: Flag) -> list[str]:
+    """What was given to a flag, the last time that it was given."""
+    values: list[str] = []
+    for index, word in enumerate(words):
+        if spelled(word) == flag.name:
+            _, joined, value = word.partition("=")
+            following = itertools.takewhile(lambda each: not each.startswith("--"), words[index + 1 :])
+            values = [value] if joined else list(following)
+    return values
 
 
 def _description(kind: type, verb: Verb) -> str:
     words = {"recipe": " [RECIPE.yaml]", None: ""}.get(verb.leading, f" {str(verb.leading).upper()}")
     about = (kind.__doc__ or "").strip().split("\n\n")[0]
     shared = "Also: --json (for programs), --dry-run (only say what would be done), --debug (show tracebacks)."
-    return f"trivium {verb.name}{words} [--setting value ...]\n\n{about}\n\nExample: {verb.example}\n\n{shared}"
+    width = shutil.get_terminal_size().columns
+    parts = [f"trivium {verb.name}{words} [--setting value ...]", about, f"Example: {verb.example}", shared]
+    # tyro joins lines again, but for those that begin with no letter.
+    fill = functools.partial(textwrap.fill, width=width, subsequent_indent="  ")
+    return "\n\n".join(fill(" ".join(part.split())) if part in (about, shared) else part for part in parts)
 
 
 def _refusal(error: BaseException | None) -> UserError | None:

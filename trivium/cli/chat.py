@@ -1,27 +1,23 @@
 """`trivium chat`: a conversation on the terminal, each answer as it is written."""
 
 import dataclasses
+import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import tyro
 
-from trivium.cli import arguments
-from trivium.cli.output import print_settings
+from trivium.cli import arguments, probabilities
+from trivium.cli.chat_commands import COMMANDS, Reply, obey
+from trivium.cli.conversation import Conversation
+from trivium.cli.dry_run import using
+from trivium.cli.output import print_plan
 from trivium.cli.sampling import Sampling
+from trivium.cli.terminal import Reader, console, edited, write
 from trivium.cli.verbs import Options, Verb
 from trivium.errors import UserError
-from trivium.lm.chat import chat_prompt
 from trivium.lm.load import load
-from trivium.lm.local import LocalModel
-
-_HELP = """\
-  /help             these lines
-  /undo             forget the last question and its answer
-  /reset            forget everything said
-  /temperature 0.7  how freely to choose words; 0 always takes the likeliest
-  /quit             leave (so does Ctrl-D); Ctrl-C ends an answer"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,105 +28,115 @@ class ChatConfig:
     """The folder of a model, of a checkpoint or of a run."""
     system: str | None = None
     """What to tell the model before the conversation."""
+    adapter: str | None = None
+    """The folder of a PEFT adapter to answer with."""
     sampling: tyro.conf.OmitArgPrefixes[Sampling] = dataclasses.field(default_factory=Sampling)
+    show_probabilities: bool = False
+    """After each answer, tell how probable each of its tokens was; /probabilities off ends it."""
+    output: pathlib.Path | None = None
+    """File that the conversation is saved to after each answer; /load reads it."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     dtype: Literal["float32", "bfloat16", "float16", "float64", "auto"] = "float32"
     """Number format of the weights."""
 
 
-class Conversation:
-    """What was said so far, and how the next answer is chosen."""
-
-    def __init__(self, model: LocalModel, sampling: Sampling, system: str | None = None):
-        self.model = model
-        self.sampling = sampling
-        self._opening = [] if system is None else [{"role": "system", "content": system}]
-        self.messages = list(self._opening)
-
-    def ask(self, question: str, show: Callable[[str], None]) -> str:
-        """The answer to `question`, given to `show` piece by piece.
-
-        An answer ended by Ctrl-C stays as far as it came; if it fails, neither it nor the question was ever said.
-        """
-        messages = [*self.messages, {"role": "user", "content": question}]
-        assert self.model.tokenizer is not None, "a model that chats has a tokenizer"
-        prompt, stops = chat_prompt(self.model.tokenizer, messages)
-        chosen = self.sampling.arguments()
-        chosen["stop"] = (*chosen["stop"], *stops)
-        pieces = []
-        try:
-            for piece in self.model.stream(prompt, **chosen):
-                pieces.append(piece)
-                show(piece)
-        except KeyboardInterrupt:
-            show(" ...")
-        answer = "".join(pieces).strip()
-        self.messages = [*messages, {"role": "assistant", "content": answer}]
-        return answer
-
-    def obey(self, command: str) -> str:
-        """Does what a line that begins with "/" asks and returns what to say about it."""
-        name, _, rest = command.partition(" ")
-        if name == "/help":
-            return _HELP
-        if name == "/undo":
-            if self.messages == self._opening:
-                return "  nothing was said yet"
-            self.messages = self.messages[:-2]
-            return "  the last question and its answer are forgotten"
-        if name == "/reset":
-            self.messages = list(self._opening)
-            return "  everything is forgotten"
-        if name == "/temperature":
-            return self._set_temperature(rest)
-        return f"  there is no {name}\n{_HELP}"
-
-    def _set_temperature(self, text: str) -> str:
-        try:
-            temperature = float(text)
-        except ValueError:
-            temperature = -1.0
-        if not 0 <= temperature < float("inf"):
-            return "  a temperature is 0 or more: /temperature 0.7"
-        self.sampling = dataclasses.replace(self.sampling, temperature=temperature)
-        return f"  the temperature is {temperature:g}"
-
-
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     """Talks until Ctrl-D or the end of standard input."""
     settings = arguments.parse(ChatConfig, verb, words)
     if options.dry_run:
-        print_settings(settings, options)
+        print_plan(settings, using.chatting(settings), options)
         return
     if options.json:
         raise UserError(
             "a chat is for people", received="--json", fix="use: trivium generate MODEL --prompt TEXT --json"
         )
-    model = load(settings.model, device=settings.device, dtype=settings.dtype)
+    model = load(settings.model, adapter=settings.adapter, device=settings.device, dtype=settings.dtype)
     if "chat" not in model.capabilities:
         able = ", ".join(sorted(model.capabilities))
         raise UserError(
             "this model cannot chat", received=settings.model, expected=f"a model that can; this can {able}"
         )
     print("Type /help for what else can be said, Ctrl-D to leave.", file=sys.stderr)
-    converse(Conversation(model, settings.sampling, settings.system))
+    conversation = Conversation(model, settings.sampling, settings.system)
+    Chat(conversation, output=settings.output, probabilities=settings.show_probabilities).run()
 
 
-def converse(conversation: Conversation) -> None:
-    """Reads lines from standard input and answers each, until they end or say /quit."""
-    while True:
-        try:
-            line = input("> " if sys.stdin.isatty() else "").strip()
-        except EOFError:
-            return
-        if line == "/quit":
-            return
-        if line.startswith("/"):
-            print(conversation.obey(line))
-        elif line:
+class Chat:
+    """The conversation as a person sees it: a question, its answer as it grows, and what the commands tell."""
+
+    def __init__(self, conversation: Conversation, *, output: pathlib.Path | None = None, probabilities: bool = False):
+        self._conversation = conversation
+        self._output = output
+        self._probabilities = probabilities
+        self._view = console()
+        self._reader = Reader([command.name for command in COMMANDS])
+
+    def run(self) -> None:
+        """Reads what is said and answers it, until it ends or says /quit."""
+        while True:
             try:
-                conversation.ask(line, lambda piece: print(piece, end="", flush=True))
-            except UserError as error:  # too long a conversation, say: the rest can go on
-                print(f"error: {error}", file=sys.stderr, end="")
-            print()
+                line = self._reader.read()
+            except EOFError:
+                if self._view.is_terminal:
+                    print()
+                return
+            except KeyboardInterrupt:
+                if not sys.stdin.isatty():
+                    raise
+                print("\n(Ctrl-D or /quit leaves)", file=sys.stderr)
+                continue
+            if line.startswith("//"):  # a question that begins with a slash
+                self._ask(line[1:])
+            elif line.startswith("/"):
+                if not self._follow(obey(self._conversation, line)):
+                    return
+            elif line.strip():
+                self._ask(line)
+
+    def _follow(self, reply: Reply) -> bool:
+        """Does what came of a command; False to leave."""
+        for line in reply.text.splitlines():
+            write(self._view, f"  {line}\n", "dim")
+        if reply.probabilities is not None:
+            self._probabilities = reply.probabilities
+        if reply.look:
+            self._look()
+        if reply.edit is not None:
+            self._edit(reply.edit)
+        if reply.ask is not None:
+            write(self._view, f"> {reply.ask}\n", "dim")
+            self._ask(reply.ask)
+        return not reply.leave
+
+    def _ask(self, question: str) -> None:
+        try:
+            self._conversation.ask(question.strip(), lambda piece: write(self._view, piece, "cyan"))
+        except UserError as error:  # too long a conversation, say: the rest can go on
+            print(f"error: {error}\n  /undo, /reset or another /sampler may help", file=sys.stderr)
+            return
+        self._view.print()
+        if self._probabilities:
+            self._look()
+        if self._output is not None:
+            self._conversation.save(self._output)
+
+    def _edit(self, question: str) -> None:
+        """Lets the last question, which was taken back, be changed; what is empty then is not asked."""
+        changed = edited(question)
+        if changed is None:
+            try:
+                changed = self._reader.read(prefilled=question)
+            except (EOFError, KeyboardInterrupt):
+                changed = ""
+        if not changed.strip():
+            write(self._view, "  nothing is asked; the question is forgotten\n", "dim")
+            return
+        self._ask(changed)
+
+    def _look(self) -> None:
+        seen = self._conversation.seen()
+        if seen:
+            probabilities.show(self._view, seen)
+        else:
+            write(self._view, "  the last answer was loaded or taken back: ask something first\n", "dim")

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from trivium import __version__
 from trivium.cli import arguments
 from trivium.cli.numbers import readable_count
 from trivium.cli.output import print_json
+from trivium.cli.terminal import console
 from trivium.cli.verbs import Options, Verb
+from trivium.errors import ConfigError
 from trivium.planning import scaling_laws
 from trivium.runtime import device, machine, threads
 
@@ -32,6 +33,12 @@ class DoctorConfig:
 
     seconds: float = 2.0
     """How long to measure."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds < float("inf"):
+            raise ConfigError(
+                "nothing can be measured in that time", received=f"{self.seconds:g} s", fix="leave it out"
+            )
 
 
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
@@ -93,7 +100,7 @@ def _round(number: float) -> int:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    console = Console()
+    view = console()
     here, speed, advice = facts["machine"], facts["speed"], facts["advice"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("trivium", f"{facts['trivium']}, Python {facts['python']}, torch {facts['torch']}")
@@ -106,17 +113,17 @@ def _print(facts: dict[str, Any]) -> None:
     if speed is not None:
         half = speed["bfloat16_gflops"]
         fast = "no instructions for it" if half is None else f"{half:,.0f} GFLOP/s"
-        table.add_row("float32 GEMM", f"{speed['float32_gflops']:,.0f} GFLOP/s with {speed['threads']} threads")
+        table.add_row("float32 GEMM", f"{speed['float32_gflops']:,.0f} GFLOP/s with {_threads(speed['threads'])}")
         table.add_row("bfloat16 GEMM", fast)
         table.add_row("memory reading", f"{speed['bandwidth_gb']:.0f} GB/s")
-    console.print(table)
-    console.print("\nWhat follows", style="bold")
+    view.print(table)
+    view.print("\nWhat follows", style="bold")
     for line in _sentences(advice):
-        console.print(f"  {line}", highlight=False, soft_wrap=True)
+        view.print(f"  {line}")
 
 
 def _sentences(advice: dict[str, Any]) -> list[str]:
-    lines = [f"Work on the {advice['device']} in {advice['dtype']}, with {advice['threads']} threads."]
+    lines = [f"Work on the {advice['device']} in {advice['dtype']}, with {_threads(advice['threads'])}."]
     if advice["why_not_bfloat16"]:
         lines.append(f"bfloat16 is refused: {advice['why_not_bfloat16']}.")
     if "largest_trainable_parameters" in advice:
@@ -126,6 +133,10 @@ def _sentences(advice: dict[str, Any]) -> list[str]:
         size, tokens = readable_count(row["parameters"]), readable_count(row["tokens"])
         lines.append(f"In {row['budget']}, about {size} parameters learn best, from {tokens} tokens of new text.")
     return lines
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread" if count == 1 else f"{count} threads"
 
 
 def _gib(size: float | None) -> str:

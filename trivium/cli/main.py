@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Sequence
 
 from trivium import __version__
+from trivium.cli import common, completion
+from trivium.cli.flags import flags_of
 from trivium.cli.verbs import VERBS, Options, Verb
 from trivium.errors import Interrupted, StorageError, TriviumError, UserError
 
@@ -52,26 +54,34 @@ def usage() -> str:
     lines += [f"  {verb.name:<{width}}  {verb.summary}" for verb in VERBS]
     lines += ["", "Start with:", f"  {VERBS[0].example}", "", "`trivium VERB --help` tells the settings of a verb."]
     lines.append("Every verb takes --json (for programs), --dry-run (only say what would be done) and --debug.")
+    lines.append('Let the shell complete verbs and settings:  eval "$(trivium --completion bash)"  (or zsh, fish)')
     return "\n".join(lines)
 
 
 def _take_options(words: list[str]) -> tuple[Options, list[str]]:
-    """Splits the flags that every verb understands from the rest; after a bare `--` nothing is a flag."""
+    """Splits the flags that every verb understands from the rest; from a bare `--` on, every word is left as it is."""
     end = words.index("--") if "--" in words else len(words)
     flags = {"--json": "json", "--dry-run": "dry_run", "--dry_run": "dry_run", "--debug": "debug"}
     given = {flags[word]: True for word in words[:end] if word in flags}
-    rest = [word for word in words[:end] if word not in flags] + words[end + 1 :]
+    rest = [word for word in words[:end] if word not in flags] + words[end:]
     return Options(**given), rest
 
 
 def _dispatch(words: list[str], options: Options) -> int:
+    if words[:1] == ["help"] and len(words) > 1:
+        words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
         print(f"trivium {__version__}")
         return 0
+    if words[0] == "--completion":
+        print(completion.script(words[1] if len(words) > 1 else ""), end="")
+        return 0
     verb = find_verb(words[0])
+    # Before anything heavy is imported, so that a slip of the pen is told at once.
+    common.check(verb, words[1:], [flag for settings in verb.settings for flag in flags_of(settings)])
     try:
         importlib.import_module(verb.module).run(verb, words[1:], options)
     except SystemExit as end:  # the parser ends this way after --help (0) or a flag it does not know (2)
@@ -85,7 +95,7 @@ def find_verb(name: str) -> Verb:
     for verb in VERBS:
         if verb.name == name:
             return verb
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name, [*names, "--help", "--version", "--completion"], n=1)
     fix = f"did you mean `trivium {near[0]}`?" if near else "see `trivium --help`"
     raise UserError("there is no such verb", received=name, expected=f"one of {', '.join(names)}", fix=fix)
 

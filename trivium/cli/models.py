@@ -2,22 +2,21 @@
 
 import dataclasses
 import pathlib
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
 from trivium.cli import arguments
 from trivium.cli.numbers import readable_count
 from trivium.cli.output import print_json, print_settings
+from trivium.cli.terminal import console
 from trivium.cli.verbs import Options, Verb
 from trivium.errors import TriviumError
 from trivium.models.table import Row, architectures
 
-_SHOWN_HASH, _NO_WIDTH = 12, 10_000
+_SHOWN_HASH = 12
 _SAID = {
     "verified": "the chain is verified: every step is what was written down",
     "not found": "what is here is verified; some steps are not on this machine",
@@ -50,11 +49,11 @@ def _list(options: Options) -> None:
     if options.json:
         print_json([dataclasses.asdict(row) for row in rows])
         return
-    console = Console(highlight=False)
+    view = console(markup=True)
     for row in rows:
-        console.print(f"{row.year}  [bold]{row.name}[/bold]  {row.kind}, {row.developer}", soft_wrap=True)
-        console.print(f"      {row.paper}", soft_wrap=True)
-        console.print(f"      {_sizes(row)}\n", soft_wrap=True, style="dim")
+        view.print(f"{row.year}  [bold]{row.name}[/bold]  {row.kind}, {row.developer}")
+        view.print(f"      {row.paper}")
+        view.print(f"      {_sizes(row)}\n", style="dim")
 
 
 def _sizes(row: Row) -> str:
@@ -69,10 +68,11 @@ def _trace(folder: pathlib.Path, options: Options) -> None:
     if options.json:
         print_json({"state": chain.state, "links": [_plain(link) for link in chain.links]})
     else:
-        # A tree is cut at the width of the console: where nobody looks at one, paths are to stay whole.
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else _NO_WIDTH)
-        console.print(_tree(chain.root))
-        console.print(f"\n{_SAID[chain.state]}", style=_STYLES[chain.state])
+        view = console(markup=True)
+        tree = _tree(chain.root)
+        # A tree is drawn with lines and cut at the width of the screen: elsewhere it is text, and paths stay whole.
+        view.print(tree if view.is_terminal else "\n".join(_indented(tree)))
+        view.print(f"\n{_SAID[chain.state]}", style=_STYLES[chain.state])
     altered = [link for link in chain.links if link.state == "altered"]
     if altered:
         raise TriviumError("altered since: " + "; ".join(f"{link.kind} {link.path} ({link.note})" for link in altered))
@@ -82,6 +82,12 @@ def _plain(link: Any) -> dict[str, Any]:
     """A link with the paths of what it was made from: those are links of the list themselves."""
     facts = {field.name: getattr(link, field.name) for field in dataclasses.fields(link)}
     return {**facts, "made_from": [{"kind": before.kind, "path": before.path} for before in link.made_from]}
+
+
+def _indented(tree: Tree, depth: int = 0) -> Iterator[str]:
+    yield "    " * depth + str(tree.label)
+    for child in tree.children:
+        yield from _indented(child, depth + 1)
 
 
 def _tree(link: Any) -> Tree:

@@ -5,9 +5,12 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from trivium.cli import arguments, recipe
+from trivium.cli import arguments
 from trivium.cli.output import print_json, print_settings
 from trivium.cli.verbs import Options, Verb
+from trivium.data.prepared import FUNNEL_PAGE
+from trivium.recipes.prepare import PrepareConfig, prepare, summary
+from trivium.reports.funnel import funnel_text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,13 +47,26 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     elif "--forget" in flags:
         _forget(arguments.parse(ForgetConfig, verb, words), options)
     else:
+        _make(verb, words, options)
+
+
+def _make(verb: Verb, words: Sequence[str], options: Options) -> None:
+    if options.dry_run:
+        from trivium.cli import recipe  # it imports torch, which making data does without
+
         recipe.run(verb, words, options)
+        return
+    prepared = prepare(arguments.parse(PrepareConfig, verb, words))
+    if options.json:
+        print_json(summary(prepared))
+        return
+    print(funnel_text(prepared.manifest, prepared.funnel))
+    print(f"\n{prepared.folder / FUNNEL_PAGE} shows some of what each rule removed")
 
 
 def _inspect(config: InspectConfig, options: Options) -> None:
-    # Imported here: both import torch, which making data does without.
     from trivium.data.prepared import open_prepared
-    from trivium.recipes.inspect import inspect_prepared
+    from trivium.recipes.inspect import inspect_prepared  # it imports torch, which making data does without
 
     if options.dry_run:
         print_settings(config, options)
@@ -79,7 +95,7 @@ def _forget(config: ForgetConfig, options: Options) -> None:
     if options.json:
         print_json({**facts, "runs": [{key: str(value) for key, value in run.items()} for run in facts["runs"]]})
         return
-    print(f"removed: {forgotten.documents} documents, {forgotten.tokens:,} tokens")
+    print(f"documents removed: {forgotten.documents}, with {forgotten.tokens:,} tokens")
     if forgotten.together:
         print(f"with it, because they were joined into one: {', '.join(forgotten.together)}")
     print(f"runs that saw it: {len(forgotten.runs) or 'none'}")

@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Any
 
+from trivium.errors import ConfigError
+from trivium.generation.settings import Constraints, Search
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -10,17 +13,70 @@ class Sampling:
 
     max_new_tokens: int = 100
     """The longest answer, in tokens."""
+    greedy: bool = False
+    """Always take the most probable token, whatever generation_config.json says; the same as --temperature 0."""
     temperature: float | None = None
     """Divides the logits before sampling; 0 always takes the most probable token."""
     top_k: int | None = None
     """Sample among this many of the most probable tokens."""
     top_p: float | None = None
     """Sample among the fewest tokens that together hold this much probability."""
+    min_p: float | None = None
+    """Sample among tokens at least this share as probable as the most probable one."""
+    typical_p: float | None = None
+    """Sample among tokens of about the expected surprise that together hold this much probability."""
+    repetition_penalty: float | None = None
+    """Above 1, tokens of the prompt and the answer become less probable; 1 does nothing."""
+    frequency_penalty: float | None = None
+    """Taken off a token's logit for each time it stands in the answer."""
+    presence_penalty: float | None = None
+    """Taken off a token's logit once it stands in the answer."""
+    no_repeat_ngram: int = 0
+    """No run of this many tokens occurs twice; 0 for no such rule."""
+    min_new_tokens: int = 0
+    """The answer does not end before this many tokens."""
     seed: int | None = None
     """The same seed gives the same text."""
     stop: tuple[str, ...] = ()
     """Texts that end the answer."""
 
+    def __post_init__(self) -> None:
+        if self.greedy and self.temperature:
+            raise ConfigError(
+                "greedy takes no temperature", received=f"temperature {self.temperature:g}", fix="leave one of them out"
+            )
+
     def arguments(self) -> dict[str, Any]:
-        """As `LanguageModel.generate` takes them."""
-        return dataclasses.asdict(self)
+        """As `LanguageModel.generate` takes them: only what was asked for."""
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        rules = {name: given.pop(name) for name in ("no_repeat_ngram", "min_new_tokens")}
+        if given.pop("greedy"):
+            given["temperature"] = 0.0
+        if any(rules.values()):
+            given["constraints"] = Constraints(**rules)
+        return given
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Searching:
+    """How many answers are grown, and which of them are given."""
+
+    n: int = 1
+    """How many continuations of each prompt."""
+    beams: int | None = None
+    """Grow so many continuations side by side and keep the most probable whole; 1 for no such search."""
+    length_penalty: float | None = None
+    """A beam's score is its log-probability over its length to this power: above 1 favours long ones."""
+    search: Search = dataclasses.field(default_factory=Search)
+    """The kind of search."""
+
+    @property
+    def is_stream(self) -> bool:
+        """One answer that grows token by token, so that it can be shown as it is written."""
+        return self.n == 1 and self.beams in (None, 1) and self.search == Search()
+
+    def arguments(self) -> dict[str, Any]:
+        """As `LanguageModel.generate` takes them: only what was asked for."""
+        given = {"beams": self.beams, "length_penalty": self.length_penalty}
+        given["search"] = None if self.search == Search() else self.search
+        return {"n": self.n, **{name: value for name, value in given.items() if value is not None}}

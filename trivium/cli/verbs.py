@@ -12,8 +12,14 @@ class Verb:
     """One line for `trivium --help`."""
     module: str
     """What runs it: a module with `run(verb, arguments, options) -> None`, imported only then."""
+    settings: tuple[str, ...]
+    """Where its settings are, as "package.module:Class", the usual ones first."""
     example: str
     """A command line that works."""
+    needs: str | None = None
+    """What tells for --dry-run what the work will need, as "package.module:function"; of a recipe."""
+    then: str | None = None
+    """What to try with the run that came of it."""
     leading: str | None = None
     """The setting that arguments before the first flag belong to; "recipe" is a YAML file of settings."""
 
@@ -35,33 +41,65 @@ VERBS = (
         name="quickstart",
         summary="make a language model from the text on this machine, in minutes",
         module="trivium.cli.recipe",
+        settings=("trivium.recipes.quickstart:QuickstartConfig",),
+        needs="trivium.cli.dry_run.training:quickstart",
         example="trivium quickstart --minutes 5",
     ),
     Verb(
         name="prepare",
         summary="make token shards from text: clean, deduplicate, split; look at them; forget",
         module="trivium.cli.prepare",
+        settings=(
+            "trivium.recipes.prepare:PrepareConfig",
+            "trivium.cli.prepare:InspectConfig",
+            "trivium.cli.prepare:ForgetConfig",
+        ),
+        needs="trivium.cli.dry_run.preparing:preparing",
         example="trivium prepare notes/ --output prepared",
+        leading="sources",
+    ),
+    Verb(
+        name="tokenize",
+        summary="see how a tokenizer cuts text, and how well it fits a language",
+        module="trivium.cli.tokenize",
+        settings=("trivium.cli.tokenize:TokenizeConfig",),
+        example='trivium tokenize runs/quickstart --text "Return the length of a list."',
+        leading="tokenizer",
+    ),
+    Verb(
+        name="filters",
+        summary="train what judges text: a language model of n-grams, a classifier of harm",
+        module="trivium.cli.filters",
+        settings=("trivium.recipes.filters:FiltersConfig",),
+        example="trivium filters notes/ --output trusted",
         leading="sources",
     ),
     Verb(
         name="pretrain",
         summary="train a model from nothing on prepared text",
         module="trivium.cli.recipe",
-        example="trivium pretrain recipe.yaml --steps 1000",
+        settings=("trivium.recipes.pretrain:PretrainConfig",),
+        needs="trivium.cli.dry_run.training:pretraining",
+        example="trivium pretrain --data prepared --steps 1000",
+        then='trivium generate {run} --prompt "Once"',
         leading="recipe",
     ),
     Verb(
         name="finetune",
         summary="train a finished model further on examples",
         module="trivium.cli.recipe",
-        example="trivium finetune recipe.yaml --steps 200",
+        settings=("trivium.recipes.finetune:FinetuneConfig",),
+        needs="trivium.cli.dry_run.training:finetuning",
+        example="trivium finetune --model runs/pretrain --data examples.jsonl",
+        then="trivium chat {run}",
         leading="recipe",
     ),
     Verb(
         name="evaluate",
-        summary="measure a model on text it has not seen",
+        summary="measure a model on text it has not seen, or on a task",
         module="trivium.cli.recipe",
+        settings=("trivium.recipes.evaluate:EvaluateConfig",),
+        needs="trivium.cli.dry_run.using:evaluating",
         example="trivium evaluate runs/quickstart --data held_out.txt --json",
         leading="model",
     ),
@@ -69,6 +107,7 @@ VERBS = (
         name="generate",
         summary="continue a prompt",
         module="trivium.cli.generate",
+        settings=("trivium.cli.generate:GenerateConfig",),
         example='trivium generate runs/quickstart --prompt "Return the" --max-new-tokens 40',
         leading="model",
     ),
@@ -76,6 +115,7 @@ VERBS = (
         name="chat",
         summary="talk with a model",
         module="trivium.cli.chat",
+        settings=("trivium.cli.chat:ChatConfig",),
         example="trivium chat runs/quickstart",
         leading="model",
     ),
@@ -83,12 +123,14 @@ VERBS = (
         name="models",
         summary="list the architectures, in the order of history; or what a model was made from",
         module="trivium.cli.models",
+        settings=("trivium.cli.models:ModelsConfig",),
         example="trivium models --json",
     ),
     Verb(
         name="doctor",
         summary="say what this machine can do, and what follows from it",
         module="trivium.cli.doctor",
+        settings=("trivium.cli.doctor:DoctorConfig",),
         example="trivium doctor",
     ),
 )

@@ -15,7 +15,7 @@ from torch import nn
 from trivium.data.evaluation import evaluation_batches
 from trivium.data.shards import TokenStore
 from trivium.errors import ConfigError, DataError
-from trivium.generation.decode import context_limit
+from trivium.generation.reading import context_limit
 from trivium.objectives.causal import causal
 from trivium.tokenizers import Tokenizer, check_vocabulary
 

@@ -1,6 +1,7 @@
 """Opening and saving a model: a folder in, a ``LanguageModel`` out, and back."""
 
 import copy
+import difflib
 import json
 import pathlib
 import re
@@ -111,6 +112,14 @@ def _save_merged(model: LocalModel, folder: str | pathlib.Path) -> None:
     save_folder(folder, network, tokenizer=model.tokenizer, generation=model.generation, metadata=metadata)
 
 
+def _nearest(path: pathlib.Path) -> str | None:
+    """What was meant, where the folder above exists and holds something of nearly this name."""
+    if not path.parent.is_dir() or path.parent == pathlib.Path():
+        return None
+    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+    return f"did you mean {path.parent / near[0]}?" if near else None
+
+
 def saved_folder(path_or_id: str | pathlib.Path) -> pathlib.Path:
     """The folder that holds the weights: of a run, its best checkpoint, else its last.
 
@@ -123,7 +132,8 @@ def saved_folder(path_or_id: str | pathlib.Path) -> pathlib.Path:
                 "there is no such folder here, and this release does not download models",
                 received=path_or_id,
                 expected="a folder with config.json and model.safetensors",
-                fix=f"check the path, or download the model first: hf download {path_or_id} --local-dir FOLDER",
+                fix=_nearest(path)
+                or f"check the path, or download the model first: hf download {path_or_id} --local-dir FOLDER",
             )
         raise StorageError("there is no such folder", received=path_or_id, fix="check the path")
     if path.is_file():

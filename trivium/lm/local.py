@@ -6,30 +6,28 @@ from typing import Any, Literal, NoReturn
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from trivium.adapters.prefix import beginning
-from trivium.adapters.routing import using
+from trivium.adapters import prefix
 from trivium.checkpoints.provenance import Origin
 from trivium.errors import DataError, Unsupported
-from trivium.generation.decode import Request, check_requests, decode, padded, requests
-from trivium.generation.settings import GenerationSettings, resolve, token_ids
-from trivium.generation.stopping import StopText, TokenText
+from trivium.generation.engine import Engine
+from trivium.generation.prefixes import PrefixCache
+from trivium.generation.reading import padded
+from trivium.generation.request import Request
+from trivium.generation.settings import Constraints, Search
 from trivium.lm.chat import chat_prompt
+from trivium.lm.generating import Generator
 from trivium.lm.protocol import Generation, Prompts, Score
 from trivium.lm.scoring import TOKENS_AT_ONCE, score_causal, score_pseudo
 from trivium.models import Architecture, architecture
+from trivium.nn.state import State
 from trivium.templates import Message
 from trivium.tokenizers import Tokenizer
-
-# Answers decoded together: of a large model this many, since more would only take memory; of a small one, whose steps
-# cost more to start than to compute, as many as have room for what they remember.
-ROWS_AT_ONCE, MOST_ROWS_AT_ONCE = 64, 512
-_REMEMBERED_BYTES = 256 << 20
 
 _CAPABILITIES = {
     "decoder": {"logits", "generate", "stream", "chat", "score", "embed"},
     "recurrent": {"logits", "generate", "stream", "chat", "score", "embed"},
+    "bidirectional recurrent": {"logits", "generate", "stream", "chat", "score", "embed"},  # by its forward half
     "encoder": {"logits", "score", "embed"},
     "encoder-decoder": {"logits", "generate", "stream", "embed"},
     "recurrent encoder-decoder": {"logits", "generate", "stream"},
@@ -37,7 +35,6 @@ _CAPABILITIES = {
 }
 _OF_TEXT = {"stream", "chat", "score", "embed"}
 _MASKS = ("[MASK]", "<mask>")
-_DONE = object()
 
 
 class LocalModel:
@@ -61,10 +58,17 @@ class LocalModel:
         self.config: Any = network.config
         self.generation = dict(generation or {})
         self.origin = origin
-        self._file = dict(config_file if config_file is not None else self.config.to_hf())
+        file = dict(config_file if config_file is not None else self.config.to_hf())
         self.architecture: Architecture = architecture(self.config.to_hf()["model_type"])
         able = _CAPABILITIES[self.architecture.kind]
         self.capabilities = frozenset(able if tokenizer is not None else able - _OF_TEXT)
+        self._generator = Generator(
+            self.network,
+            tokenizer,
+            generation=self.generation,
+            config_file=file,
+            encoder_decoder=self._encoder_decoder,
+        )
 
     # Tensors ---------------------------------------------------------------------------------------------------
 
@@ -90,7 +94,8 @@ class LocalModel:
                 fix="an encoder-decoder takes a source (ids) and a target (decoder_ids); other models ids alone",
             )
         if decoder_ids is None:
-            return self.network.head(self.network(ids, lengths=lengths).hidden)
+            state = self._prefixed(*ids.shape)
+            return self.network.head(self.network(ids, lengths=lengths, state=state).hidden)
         state = self.network.encode(ids, lengths)
         return self.network.head(self.network(decoder_ids.to(self._device), state=state).hidden)
 
@@ -109,21 +114,27 @@ class LocalModel:
         repetition_penalty: float | None = None,
         frequency_penalty: float | None = None,
         presence_penalty: float | None = None,
-        beams: int = 1,
-        length_penalty: float = 1.0,
+        beams: int | None = None,
+        length_penalty: float | None = None,
         n: int = 1,
         seed: int | None = None,
         stop: str | Sequence[str] = (),
         adapter: str | None = None,
+        constraints: Constraints | None = None,
+        search: Search | None = None,
+        order: Sequence[str] | None = None,
+        draft: "LocalModel | Literal['lookup'] | None" = None,
     ) -> list[Generation]:
         """Answers to each prompt, in order; with ``n`` above 1, ``n`` in a row for each.
 
         What is None comes from ``generation_config.json``, else decoding is greedy. With a ``seed`` the
         same prompt gets the same answer, whichever others are asked with it. ``adapter`` names a loaded one;
-        without it the active one is used, where there is one.
+        without it the active one is used, where there is one. ``draft`` guesses ahead for speed, with a smaller
+        model or from the text itself ("lookup"), one prompt after the other; what is said stays the same, or as
+        probable.
         """
         self._require("generate")
-        settings = self._settings(
+        settings = self._generator.settings(
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_k=top_k,
@@ -138,17 +149,12 @@ class LocalModel:
             n=n,
             seed=seed,
             stop=stop,
+            constraints=constraints,
+            search=search,
+            order=None if order is None else tuple(order),
         )
-        asked = requests(self._prompt_ids(prompts), settings)
-        check_requests(self.network, asked, settings, encoder_decoder=self._encoder_decoder)
-        if settings.stop:
-            for request in asked:
-                self._follow_text(request, settings)
-        step = max(1, self._rows_at_once(asked, settings) // n) * n
-        for start in range(0, len(asked), step):
-            for _ in self._decode(asked[start : start + step], settings, adapter):
-                pass
-        return [self._generation(request, settings) for request in asked]
+        guesses = draft.network if isinstance(draft, LocalModel) else draft
+        return self._generator.answers(prompts, settings, adapter, guesses)
 
     def stream(self, prompt: str | Sequence[int], *, max_new_tokens: int, **settings: Any) -> Iterator[str]:
         """The text of one answer in pieces, as it grows; together they are the ``text`` that ``generate`` gives.
@@ -157,14 +163,40 @@ class LocalModel:
         known not to be one.
         """
         self._require("stream")
-        adapter = settings.pop("adapter", None)
-        effective = self._settings(max_new_tokens=max_new_tokens, **settings)
-        request, *others = requests(self._prompt_ids(prompt), effective)
+        return _pieces(*self.follow(prompt, max_new_tokens=max_new_tokens, **settings))
+
+    def follow(
+        self, prompt: str | Sequence[int], *, max_new_tokens: int, adapter: str | None = None, **settings: Any
+    ) -> tuple[Request, Iterator[None]]:
+        """One answer in the making, and the steps that make it: its ids, probabilities and pieces of text can be
+        looked at after each."""
+        self._require("stream")
+        effective = self._generator.settings(max_new_tokens=max_new_tokens, **settings)
+        if effective.beams > 1 or effective.search != Search():
+            raise Unsupported(
+                "a search over several answers has nothing to show before its end",
+                received=f"beams={effective.beams}, {effective.search}",
+                fix="use generate, or leave the search out",
+            )
+        request, *others = self._generator.ask(prompt, effective, adapter, follow=True)
         if others:
             raise DataError("a stream is one answer", received=f"n={effective.n}", fix="leave n out, or use generate")
-        check_requests(self.network, [request], effective, encoder_decoder=self._encoder_decoder)
-        self._follow_text(request, effective)
-        return self._stream(request, effective, adapter)
+        return request, self._generator.run([request])
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """The ids that a prompt is read as: with what the vocabulary puts before and after a text."""
+        self._require("generate")
+        return self._generator.ids_of(prompt)
+
+    def engine(self, *, slots: int = 16, read_tokens: int | None = 512) -> Engine:
+        """Continuous batching over this model, for a server: requests come and go between steps."""
+        self._require("generate")
+        return self._generator.engine(slots=slots, read_tokens=read_tokens)
+
+    def remember(self, tokens: int = 16_384) -> None:
+        """From now on keeps what was read, so that a prompt that begins like an earlier one is read from where they
+        part. Only for weights that do not change any more; 0 forgets everything and keeps nothing."""
+        self._generator.prefixes = PrefixCache(tokens) if tokens else None
 
     def chat(self, messages: Sequence[Message], *, max_new_tokens: int = 256, **settings: Any) -> Generation:
         """The assistant's next turn after ``messages``, put into the form the model was trained on."""
@@ -208,14 +240,16 @@ class LocalModel:
         empty = [number for number, row in enumerate(rows) if not row]
         if empty:
             raise DataError(f"text {empty[0]} is empty: it has no vector", fix="leave empty texts out")
-        read = self.network.read if self.architecture.kind == "encoder-decoder" else self.network
         vectors: list[Tensor] = [torch.empty(0)] * len(rows)
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         while order:
             step = max(1, TOKENS_AT_ONCE // len(rows[order[-1]]))
             chosen, order = order[-step:], order[:-step]
             tokens, lengths = padded([rows[row] for row in chosen], self._device)
-            hidden = read(tokens, lengths=lengths).hidden
+            if self.architecture.kind == "encoder-decoder":
+                hidden = self.network.read(tokens, lengths=lengths).hidden
+            else:
+                hidden = self.network(tokens, lengths=lengths, state=self._prefixed(*tokens.shape)).hidden
             valid = (torch.arange(tokens.shape[1], device=self._device) < lengths[:, None])[..., None]
             mean = torch.where(valid, hidden, 0).sum(1) / lengths[:, None]
             for row, vector in zip(chosen, nn.functional.normalize(mean, dim=-1), strict=True):
@@ -254,6 +288,12 @@ class LocalModel:
     def _encoder_decoder(self) -> bool:
         return self.architecture.kind.endswith("encoder-decoder")
 
+    def _prefixed(self, rows: int, length: int) -> State | None:
+        """What texts are read into where the active adapter is a prefix."""
+        if not prefix.active_tokens(self.network):
+            return None
+        return prefix.begin_active(self.network, [None] * rows, length)
+
     def _require(self, capability: str) -> None:
         if capability in self.capabilities:
             return
@@ -272,83 +312,9 @@ class LocalModel:
             expected=", ".join(sorted(self.capabilities)) or "nothing but training",
         )
 
-    def _settings(self, *, max_new_tokens: int, **arguments: Any) -> GenerationSettings:
-        ends = token_ids(self.generation.get("eos_token_id")) or token_ids(self._file.get("eos_token_id"))
-        if not ends and self.tokenizer is not None:
-            ends = token_ids(self.tokenizer.eos_id)
-        return resolve(self.generation, max_new_tokens=max_new_tokens, eos_ids=ends, **arguments)
 
-    def _prompt_ids(self, prompts: Prompts) -> list[list[int]]:
-        alone = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
-        rows: Sequence[Any] = [prompts] if alone else prompts
-        return [self._ids_of(row) if isinstance(row, str) else [int(token) for token in row] for row in rows]
-
-    def _ids_of(self, prompt: str) -> list[int]:
-        if self.tokenizer is None:
-            raise Unsupported(
-                "this model has no tokenizer: it takes ids only",
-                received="a text",
-                fix="copy tokenizer.json into the model's folder, or give ids: generate([[1, 2, 3]], ...)",
-            )
-        # Special tokens in a user's text are not read as such; chat renders its own.
-        ids = self.tokenizer.prefix_ids + self.tokenizer.encode(prompt)
-        if self._encoder_decoder:
-            return ids + self.tokenizer.suffix_ids
-        if ids:
-            return ids
-        begin = self.tokenizer.bos_id if self.tokenizer.bos_id is not None else self.tokenizer.eos_id
-        return [] if begin is None else [begin]
-
-    def _rows_at_once(self, asked: Sequence[Request], settings: GenerationSettings) -> int:
-        if self._encoder_decoder or len(asked) <= ROWS_AT_ONCE:
-            return ROWS_AT_ONCE
-        capacity = max(len(request.prompt) for request in asked) + settings.max_new_tokens
-        remembered = sum(tensor.nbytes for tensor in tree_leaves(self.network.new_state(1, capacity)))
-        return min(max(ROWS_AT_ONCE, _REMEMBERED_BYTES // max(remembered, 1)), MOST_ROWS_AT_ONCE)
-
-    def _decode(self, asked: Sequence[Request], settings: GenerationSettings, adapter: str | None) -> Iterator[None]:
-        start_id = self.config.start_id if self._encoder_decoder else None
-        with using(self.network, adapter):
-            begin = beginning(self.network)
-        steps = decode(self.network, asked, settings, start_id=start_id, begin=begin)
-        while True:
-            with using(self.network, adapter):  # only while a step runs: several streams may take turns
-                if next(steps, _DONE) is _DONE:
-                    return
-            yield
-
-    def _follow_text(self, request: Request, settings: GenerationSettings) -> None:
-        if self.tokenizer is None:
-            raise Unsupported("a stop text needs a tokenizer, and this model has none", received=f"{settings.stop}")
-        request.text = TokenText(self.tokenizer.decode, self._context(request))
-        request.stop = StopText(settings.stop)
-
-    def _context(self, request: Request) -> list[int]:
-        """What the first new token is read after: the source of an encoder-decoder is no part of its answer."""
-        return [] if self._encoder_decoder else request.prompt[-1:]
-
-    def _stream(self, request: Request, settings: GenerationSettings, adapter: str | None) -> Iterator[str]:
-        shown = 0
-        for _ in self._decode([request], settings, adapter):
-            yield from request.pieces[shown:]
-            shown = len(request.pieces)
-
-    def _generation(self, request: Request, settings: GenerationSettings) -> Generation:
-        assert request.finish_reason is not None
-        return Generation(
-            text=self._text_of(request, settings),
-            token_ids=request.token_ids,
-            logprobs=request.log_probs,
-            finish_reason=request.finish_reason,
-            settings=settings,
-        )
-
-    def _text_of(self, request: Request, settings: GenerationSettings) -> str:
-        if request.text is not None:
-            return "".join(request.pieces)
-        if self.tokenizer is None:
-            return ""
-        ended = request.token_ids[-1] in settings.eos_ids
-        context = self._context(request)
-        new = request.token_ids[:-1] if ended else request.token_ids
-        return self.tokenizer.decode(context + new)[len(self.tokenizer.decode(context)) :]
+def _pieces(request: Request, steps: Iterator[None]) -> Iterator[str]:
+    shown = 0
+    for _ in steps:
+        yield from request.pieces[shown:]
+        shown = len(request.pieces)

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.generation.decode import FinishReason
+from trivium.generation.request import FinishReason
 from trivium.generation.settings import GenerationSettings
 from trivium.templates import Message
 from trivium.tokenizers import Tokenizer

@@ -1,8 +1,9 @@
 """What a model remembers between two calls: one row per request, one layer state per layer.
 
 Beam search, continuous batching, prefix reuse and speculative decoding need nothing else than the
-five verbs below, whatever the architecture keeps: keys and values, an LSTM's ``(h, c)`` or the
-memory of an encoder.
+verbs below, whatever the architecture keeps: keys and values, an LSTM's ``(h, c)`` or the memory of an
+encoder. ``take`` and ``join`` copy; ``reserve``, ``first`` and ``put`` are for requests that come and go:
+room is allocated once, the first rows of it are in use, and others are copied into place.
 
 A state handed to ``forward`` is consumed: its buffers may be written in place, and the caller goes
 on with ``Output.state``. Shapes are static (a cache is allocated once, to its capacity), and every
@@ -38,6 +39,18 @@ class LayerState(Protocol):
 
     def rollback(self, lengths: Int[Tensor, "B"]) -> Self:
         """Forget what came after ``lengths`` tokens; ``Unsupported`` where that cannot be undone."""
+        ...
+
+    def reserve(self, rows: int, capacity: int) -> Self:
+        """A copy with room for ``rows`` requests of ``capacity`` tokens, ours first and the others empty."""
+        ...
+
+    def first(self, rows: int) -> Self:
+        """The first rows, as a view: what is written in place through it is written here."""
+        ...
+
+    def put(self, rows: Int[Tensor, "R"], other: Self, span: int) -> Self:
+        """With ``other``'s rows copied to ``rows``, of which the longest holds ``span`` tokens."""
         ...
 
     def detach(self) -> Self:
@@ -80,6 +93,23 @@ class KeyValueCache:
     def rollback(self, lengths: Int[Tensor, "B"]) -> Self:
         return self  # likewise: State.lengths alone decides what is visible
 
+    def reserve(self, rows: int, capacity: int) -> Self:
+        room = type(self).empty(rows, self.keys.shape[1], capacity, self.keys.shape[3], like=self.keys)
+        held = min(self.capacity, capacity)
+        room.keys[: self.keys.shape[0], :, :held] = self.keys[:, :, :held]
+        room.values[: self.keys.shape[0], :, :held] = self.values[:, :, :held]
+        return room
+
+    def first(self, rows: int) -> Self:
+        return type(self)(self.keys[:rows], self.values[:rows])
+
+    def put(self, rows: Int[Tensor, "R"], other: Self, span: int) -> Self:
+        assert span <= self.capacity, (span, self.capacity)
+        if other.keys.data_ptr() != self.keys.data_ptr():  # else a view of our first rows: they are in place already
+            self.keys[rows, :, :span] = other.keys[:, :, :span]
+            self.values[rows, :, :span] = other.values[:, :, :span]
+        return self
+
     def detach(self) -> Self:
         return type(self)(self.keys.detach(), self.values.detach())
 
@@ -110,6 +140,16 @@ class RecurrentState:
             fix="keep the state from before the step, or decode without speculation",
         )
 
+    def reserve(self, rows: int, capacity: int) -> Self:
+        return type(self)(tuple(_with_rows(tensor, rows) for tensor in self.tensors))
+
+    def first(self, rows: int) -> Self:
+        return type(self)(tuple(tensor[:rows] for tensor in self.tensors))
+
+    def put(self, rows: Int[Tensor, "R"], other: Self, span: int) -> Self:
+        pairs = zip(self.tensors, other.tensors, strict=True)
+        return type(self)(tuple(ours.index_copy(0, rows, theirs) for ours, theirs in pairs))
+
     def detach(self) -> Self:
         return type(self)(tuple(tensor.detach() for tensor in self.tensors))
 
@@ -134,22 +174,62 @@ class Memory:
         tensors = tuple(tuple(_join_padded(a, b) for a, b in zip(ours, theirs, strict=True)) for ours, theirs in layers)
         return type(self)(tensors, torch.cat([self.lengths, other.lengths]))
 
+    def reserve(self, rows: int) -> Self:
+        """A copy with room for ``rows`` sources, ours first."""
+        tensors = tuple(tuple(_with_rows(tensor, rows) for tensor in layer) for layer in self.tensors)
+        return type(self)(tensors, _with_rows(self.lengths, rows))
+
+    def first(self, rows: int) -> Self:
+        """The first rows, as a view."""
+        return type(self)(tuple(tuple(t[:rows] for t in layer) for layer in self.tensors), self.lengths[:rows])
+
+    def put(self, rows: Int[Tensor, "R"], other: Self) -> Self:
+        """With ``other``'s rows copied to ``rows``; room for longer sources is made where they need it."""
+        layers = zip(self.tensors, other.tensors, strict=True)
+        tensors = tuple(
+            tuple(_put_padded(ours, rows, theirs) for ours, theirs in zip(*pair, strict=True)) for pair in layers
+        )
+        return type(self)(tensors, self.lengths.index_copy(0, rows, other.lengths))
+
     def detach(self) -> Self:
         return type(self)(tuple(tuple(t.detach() for t in layer) for layer in self.tensors), self.lengths)
 
 
 def _join_padded(a: Tensor, b: Tensor) -> Tensor:
     """Concatenate rows, zero-padding every other dimension to the larger of the two."""
-    shape = [max(x, y) for x, y in zip(a.shape[1:], b.shape[1:], strict=True)]
+    shape = _larger(a, b)
+    return torch.cat([_padded(a, shape), _padded(b, shape)])
 
-    def padded(tensor: Tensor) -> Tensor:
-        if list(tensor.shape[1:]) == shape:
-            return tensor
-        out = tensor.new_zeros(tensor.shape[0], *shape)
-        out[tuple(slice(0, size) for size in tensor.shape)] = tensor
-        return out
 
-    return torch.cat([padded(a), padded(b)])
+def _put_padded(ours: Tensor, rows: Tensor, theirs: Tensor) -> Tensor:
+    """``ours`` with ``theirs`` at ``rows``, in place where they fit."""
+    if theirs.data_ptr() == ours.data_ptr():  # a view of our first rows
+        return ours
+    shape = _larger(ours, theirs)
+    room = _padded(ours, shape)
+    room[rows] = _padded(theirs, shape)
+    return room
+
+
+def _larger(a: Tensor, b: Tensor) -> list[int]:
+    return [max(x, y) for x, y in zip(a.shape[1:], b.shape[1:], strict=True)]
+
+
+def _padded(tensor: Tensor, shape: list[int]) -> Tensor:
+    """Zeros to the right of every dimension but the first, up to ``shape``."""
+    if list(tensor.shape[1:]) == shape:
+        return tensor
+    out = tensor.new_zeros(tensor.shape[0], *shape)
+    out[tuple(slice(0, size) for size in tensor.shape)] = tensor
+    return out
+
+
+def _with_rows(tensor: Tensor, rows: int) -> Tensor:
+    """A copy with ``rows`` rows, those that ``tensor`` does not have filled with zeros."""
+    assert rows >= tensor.shape[0], (rows, tensor.shape[0])
+    out = tensor.new_zeros(rows, *tensor.shape[1:])
+    out[: tensor.shape[0]] = tensor
+    return out
 
 
 @dataclass
@@ -191,6 +271,25 @@ class State:
         """Forget what came after ``lengths`` tokens (rejected drafts). ``Unsupported`` for recurrent layers."""
         assert bool((lengths <= self.lengths).all()), "a rollback cannot lengthen a row"
         return replace(self, layers=[layer.rollback(lengths) for layer in self.layers], lengths=lengths)
+
+    def reserve(self, rows: int, capacity: int) -> "State":
+        """A copy with room for ``rows`` requests of ``capacity`` tokens: ours first, the others empty."""
+        memory = None if self.memory is None else self.memory.reserve(rows)
+        layers = [layer.reserve(rows, capacity) for layer in self.layers]
+        return State(layers, _with_rows(self.lengths, rows), memory)
+
+    def first(self, rows: int) -> "State":
+        """The first rows, as a view where the layers are written in place."""
+        memory = None if self.memory is None else self.memory.first(rows)
+        return State([layer.first(rows) for layer in self.layers], self.lengths[:rows], memory)
+
+    def put(self, rows: Int[Tensor, "R"], other: "State") -> "State":
+        """With ``other``'s rows copied to ``rows``, over what stood there; we are consumed."""
+        assert (self.memory is None) == (other.memory is None), "a state with memory takes rows with memory"
+        span = int(other.lengths.max())
+        layers = [ours.put(rows, theirs, span) for ours, theirs in zip(self.layers, other.layers, strict=True)]
+        memory = None if self.memory is None or other.memory is None else self.memory.put(rows, other.memory)
+        return State(layers, self.lengths.index_copy(0, rows, other.lengths), memory)
 
     def detach(self) -> "State":
         """The same state, cut from the graph: the truncation in truncated back-propagation."""

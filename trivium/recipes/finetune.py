@@ -19,7 +19,7 @@ from trivium.data.examples_file import Record, read_records
 from trivium.data.provenance import file_sha256
 from trivium.data.splits import is_held_out
 from trivium.errors import DataError, Unsupported
-from trivium.generation.decode import context_limit
+from trivium.generation.reading import context_limit
 from trivium.generation.settings import token_ids
 from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
@@ -43,7 +43,8 @@ from trivium.training.run import Run
 from trivium.training.schedules import ScheduleConfig
 
 _HELD_OUT = 0.05
-_PASSES = 3
+PASSES = 3
+"""Over the examples, where neither steps nor minutes are given."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ def finetune(config: FinetuneConfig) -> Run:
                 "examples_too_long": first.dropped,
             },
         )
-        passes = max(2, round(_PASSES * first.batches_per_epoch))
+        passes = max(2, round(PASSES * first.batches_per_epoch))
         return train(config, job, title="fine-tuning", default_steps=passes)
 
 

@@ -52,8 +52,8 @@ from trivium.training.run import Run
 from trivium.training.schedules import ScheduleConfig
 
 # Of the whole time: what is left after these two is for measuring, and for the report.
-_PRETRAINING_SHARE, _TUNING_SHARE = 0.68, 0.12
-_LEAST_PRETRAINING_SHARE = 0.25
+PRETRAINING_SHARE, _TUNING_SHARE = 0.68, 0.12
+_LEASTPRETRAINING_SHARE = 0.25
 # Of the speed of a few steps, what minutes of training keep: they also evaluate and save, and processors slow down.
 _SUSTAINED = 0.85
 _HELD_OUT = 0.08
@@ -225,7 +225,7 @@ def _planned(config: QuickstartConfig, run: Run, text: _Text, elapsed: float, de
     if path.is_file():
         return configuration.from_dict(Plan, json.loads(path.read_text()), source=str(path))
     whole = 60 * config.minutes
-    seconds = max(_PRETRAINING_SHARE * whole - elapsed, _LEAST_PRETRAINING_SHARE * whole)
+    seconds = max(PRETRAINING_SHARE * whole - elapsed, _LEASTPRETRAINING_SHARE * whole)
     planned = plan(seconds, text.num_bytes, lambda shape: _SUSTAINED * _tokens_a_second(shape, device))
     if config.steps is None:
         return planned

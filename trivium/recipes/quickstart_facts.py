@@ -282,7 +282,7 @@ def _tuning(base: LocalModel, tuned: LocalModel, measured: Measured) -> TuningFa
         pairs=len(train),
         held_out=len(chosen),
         tries=_TRIES,
-        scores={name: rouge(texts, truths)["rougeL"] for name, texts in answers.items()},
+        scores={name: 100 * rouge(texts, truths, kinds=("rougeL",))["rougeL"] for name, texts in answers.items()},
         bits=(before_bits, after_bits),
         examples=[(prompts[i], truths[i], before[i], after[i], copied[i]) for i in shown],
     )

@@ -31,6 +31,9 @@ from trivium.training.run import Run
 from trivium.training.schedules import ScheduleConfig
 from trivium.training.trainer import Trainer, TrainerConfig
 
+DEFAULT_STEPS = 1000
+"""Updates of a run that is told neither steps nor minutes."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -186,7 +189,7 @@ def own_device(name: str) -> torch.device:
     return device
 
 
-def train(recipe: TrainingRecipe, job: Job, *, title: str, default_steps: int = 1000) -> Run:
+def train(recipe: TrainingRecipe, job: Job, *, title: str, default_steps: int = DEFAULT_STEPS) -> Run:
     """Trains the job's model as the recipe says, from the run's last checkpoint where there is one."""
     steps = planned_steps(recipe, job, default_steps)
     cadence = _trainer_config(recipe, steps)

@@ -1,0 +1,122 @@
+"""What --dry-run foretells, beside what really comes."""
+
+import json
+import pathlib
+
+import pytest
+import torch
+
+from tests.cli.tiny import write_model
+from tests.recipes.texts import write_notes, write_pairs
+from trivium.cli import main as cli
+from trivium.cli.dry_run import network, training
+from trivium.lm.load import load
+from trivium.models import architecture
+from trivium.recipes.prepare import PrepareConfig, prepare
+from trivium.recipes.pretrain import BatchConfig, ModelConfig, PretrainConfig, build_model
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return write_notes(tmp_path_factory.mktemp("text") / "notes")
+
+
+def needs(capsys, *words: str) -> dict:
+    assert cli.main([*words, "--dry-run", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["needs"]
+
+
+def test_the_sources_of_prepare(notes, capsys):
+    size = sum(file.stat().st_size for file in notes.iterdir())
+    found = needs(capsys, "prepare", str(notes), "embedded:python")
+    assert (found["files"], found["bytes"]) == (30, size)
+    assert found["sources"][str(notes)] == f"30 files, {size:,} bytes"
+    assert "known when it is gathered" in found["sources"]["embedded:python"]
+    assert cli.main(["prepare", "nowhere", "--dry-run"]) == 2
+
+
+SMALL = ["--model.width", "32", "--model.layers", "2", "--batch.rows", "4", "--batch.context-tokens", "16"]
+
+
+def test_pretraining_on_prepared_text(notes, tmp_path, capsys):
+    prepare(PrepareConfig(sources=(str(notes),), output=tmp_path / "data", vocabulary_size=300), silent=True)
+    words = ["pretrain", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "runs"), *SMALL, "--steps", "5"]
+    assert cli.main([*words, "--dry-run"]) == 2  # as the run itself would be
+    assert "the warm-up is as long as the run" in capsys.readouterr().err
+    words += ["--schedule.warmup-steps", "1"]
+    found = needs(capsys, *words)
+    assert not (tmp_path / "runs").exists()
+    assert (found["steps"], found["tokens"]) == (5, 5 * 64)
+    assert found["time_seconds"] >= 0 and found["passes_over_the_data"] > 0
+    memory = found["memory_mib"]
+    parts = [memory[f"{name}_mib"] for name in ("weights", "gradients", "optimiser", "activations")]
+    assert memory["in_all_mib"] == pytest.approx(sum(parts), abs=0.3)
+    assert cli.main(words) == 0
+    capsys.readouterr()
+    assert found["parameters"] == network.count(load(tmp_path / "runs" / "pretrain").network)
+    assert cli.main([*words, "--dry-run"]) == 2  # as the run itself would be: there is one of this name
+    assert "there is a run in this folder already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "lstm"])
+def test_activations_are_about_those_that_are_kept(name):
+    """Beside what the forward pass really keeps for the backward pass."""
+    config = PretrainConfig(
+        data=pathlib.Path("notes"),
+        model=ModelConfig(architecture=name, width=64, layers=3),
+        batch=BatchConfig(rows=2, context_tokens=64),
+    )
+    model = build_model(config.model, 100, 64)
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model(torch.randint(100, (2, 64)))
+    size = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
+    assert output.hidden.requires_grad
+    foretold = training._memory(config, model, 2 * 64)["activations_mib"]
+    assert foretold == pytest.approx(size / 2**20, rel=0.35)
+
+
+def test_minutes_become_steps(notes, tmp_path, capsys):
+    words = ["pretrain", "--data", str(notes), "--output", str(tmp_path), "--vocabulary.size", "300", *SMALL]
+    one, two = needs(capsys, *words, "--minutes", "1"), needs(capsys, *words, "--minutes", "10")
+    assert one["steps"] < two["steps"]
+    assert one["data"]["files"] == 30 and "with a vocabulary of its own" in one["data"]["prepared"]
+
+
+def test_finetuning(tmp_path, capsys):
+    pairs = write_pairs(tmp_path / "pairs.jsonl")
+    model = write_model(tmp_path / "model")
+    words = ["finetune", "--model", model, "--data", str(pairs), "--output", str(tmp_path / "runs")]
+    found = needs(capsys, *words, "--context-tokens", "64", "--rows", "2")
+    assert found["model"] == "llama, 4,176 parameters"
+    assert found["steps"] >= 2 and found["passes_over_the_data"] == pytest.approx(3, abs=0.2)
+    assert cli.main([*words[:2], "nowhere", *words[3:], "--dry-run"]) == 2
+
+
+def test_evaluating_and_quickstart(notes, tmp_path, capsys):
+    model = write_model(tmp_path / "model")
+    found = needs(capsys, "evaluate", model, "--data", str(notes))
+    assert found["data"] == {"files": 30, "bytes": sum(file.stat().st_size for file in notes.iterdir())}
+    found = needs(capsys, "evaluate", model, "--task", "cola", "--data", str(notes))
+    assert found["task"] == "cola" and found["data"]["files"] == 30
+    assert cli.main(["evaluate", model, "--task", "cola", "--data", "nowhere", "--dry-run"]) == 2
+    found = needs(capsys, "quickstart", "--minutes", "2", "--data", str(notes))
+    assert found["time_seconds"] == 120 and found["parameters"] > 0
+
+
+@pytest.mark.parametrize("name", ["gpt2", "lstm", "t5"])
+def test_what_a_token_takes(name):
+    """Keys and values of every layer for each token; a recurrent state is of one size."""
+    row = architecture(name)
+    from tests.lm.small import network as small
+
+    model = small(name, 50)
+    one, two = network.state_bytes(model, 1), network.state_bytes(model, 2)
+    sizes = {"gpt2": 2 * 2 * 24 * 8, "lstm": 0, "t5": 2 * 2 * 24 * 8}
+    assert row.name == name and two - one == sizes[name]

@@ -1,0 +1,153 @@
+"""`generate` on a model that is really there, saved and opened again."""
+
+import io
+import json
+import math
+import sys
+
+import pytest
+
+from tests.cli.tiny import write_model
+from trivium.cli import main as cli
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def test_generate_speaks_json(folder, capsys):
+    words = ["generate", folder, "--prompt", "the ", "--max-new-tokens", "5", "--temperature", "0", "--json"]
+    assert cli.main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"text", "token_ids", "logprobs", "finish_reason", "settings"}
+    assert len(answer["token_ids"]) == len(answer["logprobs"]) <= 5
+    assert answer["settings"]["max_new_tokens"] == 5
+    assert answer["settings"]["temperature"] == 0
+
+
+def test_generate_prints_text_and_reads_standard_input(folder, capsys, monkeypatch):
+    assert cli.main(["generate", folder, "--prompt", "the ", "--max-new-tokens", "5"]) == 0
+    said = capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the "))
+    assert cli.main(["generate", folder, "--max-new-tokens", "5"]) == 0
+    assert capsys.readouterr().out == said
+    assert len(said) > 1
+
+
+def test_standard_input_that_is_no_text_exits_with_2(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a \xff\xfe"), encoding="utf-8"))
+    assert cli.main(["generate", folder]) == 2
+    assert "standard input is not text" in capsys.readouterr().err
+
+
+def test_generate_several_is_one_json_a_line(folder, capsys):
+    words = [
+        "generate",
+        folder,
+        "--prompt",
+        "the ",
+        "--max-new-tokens",
+        "4",
+        "--n",
+        "3",
+        "--temperature",
+        "1",
+        "--json",
+    ]
+    assert cli.main(words) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 3
+
+
+def test_every_setting_reaches_the_model(folder, capsys):
+    words = "--min-p 0.01 --typical-p 0.9 --repetition-penalty 1.2 --frequency-penalty 0.1 --presence-penalty 0.2"
+    words += " --top-k 9 --no-repeat-ngram 2 --min-new-tokens 3 --max-new-tokens 4 --seed 5 --stop zz --json"
+    assert cli.main(["generate", folder, "--prompt", "the ", *words.split()]) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["constraints"]["no_repeat_ngram"] == 2 and settings["constraints"]["min_new_tokens"] == 3
+    expected = {"min_p": 0.01, "typical_p": 0.9, "repetition_penalty": 1.2, "frequency_penalty": 0.1, "seed": 5}
+    expected |= {"presence_penalty": 0.2, "top_k": 9, "stop": ["zz"], "temperature": 1.0}
+    assert {name: settings[name] for name in expected} == expected
+
+
+def test_a_search_gives_the_best_whole(folder, capsys):
+    words = ["generate", folder, "--prompt", "the ", "--beams", "3", "--n", "2", "--length-penalty", "0.5", "--json"]
+    assert cli.main([*words, "--max-new-tokens", "4", "--groups", "3", "--diversity-penalty", "0.5"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 2 and answers[0]["settings"]["beams"] == 3
+    assert answers[0]["settings"]["search"]["groups"] == 3 and answers[0]["settings"]["length_penalty"] == 0.5
+
+
+def test_prompts_of_a_file(folder, tmp_path, capsys):
+    plain, lines, out = tmp_path / "p.txt", tmp_path / "p.jsonl", tmp_path / "out.jsonl"
+    plain.write_text("the fox\n\nthe dog\n")
+    lines.write_text('"the fox"\n{"prompt": "the dog"}\n')
+    words = ["generate", folder, "--max-new-tokens", "4", "--json"]
+    assert cli.main([*words, "--input", str(plain)]) == 0
+    said = capsys.readouterr().out
+    assert [json.loads(line)["prompt"] for line in said.splitlines()] == ["the fox", "the dog"]
+    assert cli.main([*words, "--input", str(lines), "--output", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert out.read_text() == said and captured.out == "" and f"written to {out}" in captured.err
+
+
+def test_probabilities_as_data_and_as_text(folder, capsys):
+    words = ["generate", folder, "--prompt", "the ", "--max-new-tokens", "4", "--show-probabilities"]
+    assert cli.main([*words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["alternatives"]) == len(answer["token_ids"]) == 4
+    for logprob, alternatives in zip(answer["logprobs"], answer["alternatives"], strict=True):
+        assert all(chance <= math.exp(logprob) + 1e-6 for _, chance in alternatives)  # greedy: nothing is likelier
+    assert cli.main(words) == 0
+    first, *table = capsys.readouterr().out.splitlines()
+    assert first == answer["text"] and len(table) == 5
+    assert table[0].startswith(f"  {100 * math.exp(answer['logprobs'][0]):5.1f}%") and "instead:" in table[0]
+    assert "4 tokens, each chosen among" in table[-1]
+
+
+def test_a_dry_run_tells_size_memory_and_how_tokens_are_chosen(folder, capsys):
+    words = ["generate", folder, "--prompt", "the ", "--dry-run", "--max-new-tokens", "28"]
+    words += ["--temperature", "0.7", "--top-p", "0.9", "--repetition-penalty", "1.1", "--n", "2"]
+    assert cli.main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["model"] == folder and said["sampling"]["temperature"] == 0.7
+    needs = said["needs"]
+    assert needs["model"] == "llama, 4,176 parameters" and needs["dtype"] == "float32"
+    assert needs["cache_bytes_a_token"] == 2 * 16 * 4  # keys and values of one layer
+    assert needs["longest_prompt_tokens"] == 4
+    assert needs["cache_mib"] == pytest.approx(2 * (4 + 28) * 128 / 2**20, abs=1e-3)
+    assert needs["choosing"] == [
+        "repetition_penalty 1.1",
+        "temperature 0.7",
+        "top_p 0.9",
+        "a token by chance",
+        "at most 28 tokens",
+    ]
+    assert cli.main(words) == 0
+    captured = capsys.readouterr()
+    assert "what it will need" in captured.out and "nothing was done" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere", "--prompt", "a"], "there is no such folder"),
+        (["FOLDER", "--prompt", "a", "--temperature", "-1"], "the temperature cannot be used"),
+        (["FOLDER", "--prompt", "a", "--max-new-tokens", "0"], "nothing is to be generated"),
+        (["FOLDER", "--prompt", "a", "--max-new-tokens", "100000000000"], "the answers do not fit into memory"),
+        (["nowhere", "--dry-run"], "there is no such folder"),
+        (["FOLDER", "--prompt", "a", "--input", "x"], "two places to read prompts from"),
+        (["FOLDER", "--input", "nowhere.txt"], "check the path"),
+        (["FOLDER", "--prompt", "a", "--greedy", "--temperature", "1"], "greedy takes no temperature"),
+        (["FOLDER", "--prompt", "a", "--adapter", "nowhere"], "nowhere"),
+        (["FOLDER", "--prompt", "a", "--steps", "3"], "counted in tokens: --max-new-tokens"),
+        (["FOLDER", "--prompt", "a", "--device", "tpu"], "there is no such device"),
+        (["FOLDER", "--prompt", "a", "--dtype", "float16", "--device", "cpu"], "about 100 times slower"),
+    ],
+)
+def test_what_is_asked_wrongly_exits_with_2(folder, capsys, words, said):
+    assert cli.main(["generate", *(folder if word == "FOLDER" else word for word in words)]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""

@@ -1,0 +1,153 @@
+"""A conversation with a model: what was said, how the next answer is chosen, and what can be taken back."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trivium.checkpoints.folder import replace_file
+from trivium.cli import probabilities
+from trivium.cli.sampling import Sampling
+from trivium.errors import DataError, StorageError, UserError
+from trivium.generation.settings import Search, resolve
+from trivium.lm.chat import chat_prompt
+from trivium.lm.local import LocalModel
+from trivium.templates import Message
+
+_ROLES = ("system", "user", "assistant")
+
+
+class Conversation:
+    """What was said so far, and how the next answer is chosen."""
+
+    def __init__(self, model: LocalModel, sampling: Sampling, system: str | None = None):
+        self.model = model
+        self.sampling = sampling
+        self.messages: list[Message] = []
+        self.set_system(system)
+        self._last: tuple[list[int], list[int]] | None = None  # ids of the last prompt and its answer
+
+    def ask(self, question: str, show: Callable[[str], None]) -> str:
+        """The answer to `question`, given to `show` piece by piece.
+
+        An answer ended by Ctrl-C stays as far as it came; if it fails, neither it nor the question was ever said.
+        """
+        messages = [*self.messages, {"role": "user", "content": question}]
+        assert self.model.tokenizer is not None, "a model that chats has a tokenizer"
+        prompt, stops = chat_prompt(self.model.tokenizer, messages)
+        chosen = self.sampling.arguments()
+        chosen["stop"] = (*chosen["stop"], *stops)
+        # An answer that is shown as it grows is not searched for, even where the model's own settings ask for it.
+        request, steps = self.model.follow(prompt, **chosen, beams=1, search=Search())
+        shown, begun = 0, False
+        try:
+            for _ in steps:
+                for piece in request.pieces[shown:]:
+                    # A template may leave the space after its last word to the model: no answer begins with it.
+                    piece = piece if begun else piece.lstrip()
+                    shown, begun = shown + 1, begun or bool(piece)
+                    show(piece)
+        except KeyboardInterrupt:
+            show(" ...")
+        answer = "".join(request.pieces).strip()
+        self.messages = [*messages, {"role": "assistant", "content": answer}]
+        self._last = (request.prompt, request.token_ids)
+        return answer
+
+    def undo(self) -> str | None:
+        """Takes back the last question and its answer, and gives the question; None where nothing was said."""
+        if not self.turns:
+            return None
+        self.messages, question = self.messages[:-2], str(self.messages[-2]["content"])
+        self._last = None
+        return question
+
+    def reset(self) -> None:
+        """Forgets all that was said, but what the model was told before it."""
+        self.messages = [message for message in self.messages if message["role"] == "system"]
+        self._last = None
+
+    def set_system(self, text: str | None) -> None:
+        """What the model is told before the conversation; None or nothing for no such message."""
+        said = [message for message in self.messages if message["role"] != "system"]
+        self.messages = [{"role": "system", "content": text}, *said] if text else said
+
+    @property
+    def system(self) -> str | None:
+        """What the model is told before the conversation."""
+        first = self.messages[0] if self.messages else {}
+        return str(first["content"]) if first.get("role") == "system" else None
+
+    @property
+    def turns(self) -> int:
+        """Questions that were answered."""
+        return sum(message["role"] == "assistant" for message in self.messages)
+
+    def seen(self) -> list[probabilities.Seen]:
+        """How probable each token of the last answer was; nothing where there is no such answer."""
+        return [] if self._last is None else probabilities.look(self.model, *self._last)
+
+    def tokens(self) -> tuple[int, int]:
+        """(tokens of the whole conversation as the model reads it, those of the last answer)."""
+        tokenizer = self.model.tokenizer
+        assert tokenizer is not None
+        if not self.turns:
+            return 0, 0
+        if self._last is None:
+            prompt, _ = chat_prompt(tokenizer, self.messages[:-1])
+            answer = tokenizer.encode(str(self.messages[-1]["content"]))
+        else:
+            prompt, answer = self._last
+        return len(prompt) + len(answer), len(answer)
+
+    def save(self, path: pathlib.Path) -> None:
+        """Writes the messages as one line of JSON, which `trivium finetune --data` reads as well.
+
+        Raises `StorageError` for a file that holds anything but a conversation.
+        """
+        if path.exists() and path.stat().st_size:
+            try:
+                read_messages(path)
+            except UserError as error:
+                raise StorageError(
+                    "this file is no conversation, and saving would delete it", received=path, fix="give another name"
+                ) from error
+        replace_file(path, (json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n").encode())
+
+    def load(self, path: pathlib.Path) -> None:
+        """Goes on with a saved conversation. Raises `UserError` for a file that holds none."""
+        self.messages = read_messages(path)
+        self._last = None
+
+    def change_sampling(self, **changes: Any) -> None:
+        """Chooses the next answers otherwise. Raises `ConfigError` for what cannot be, and changes nothing then."""
+        changed = dataclasses.replace(self.sampling, **changes)
+        resolve(self.model.generation, **changed.arguments())
+        self.sampling = changed
+
+
+def read_messages(path: pathlib.Path) -> list[Message]:
+    """The messages of a saved conversation. Raises `DataError` for what is none, `OSError` for no such file."""
+    try:
+        (line,) = path.read_text(encoding="utf-8").splitlines()
+        messages = json.loads(line)["messages"]
+    except (ValueError, KeyError, TypeError):
+        messages = None
+    if not isinstance(messages, list) or not all(_is_message(each) for each in messages) or not _alternates(messages):
+        raise DataError(
+            "this file holds no conversation",
+            received=path,
+            expected='one line of JSON, {"messages": [...]}, as /save writes it',
+        )
+    return messages
+
+
+def _is_message(message: object) -> bool:
+    return isinstance(message, Mapping) and message.get("role") in _ROLES and isinstance(message.get("content"), str)
+
+
+def _alternates(messages: list[Message]) -> bool:
+    """Whether each question has its answer."""
+    said = [message["role"] for message in messages if message["role"] != "system"]
+    return said == ["user", "assistant"] * (len(said) // 2)

@@ -1,0 +1,93 @@
+"""How probable each token of an answer was, and what else the model might have said."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+from rich.console import Console
+
+from trivium.cli.terminal import visible, write
+from trivium.errors import Unsupported
+from trivium.lm.local import LocalModel
+
+# From likely to unlikely: the least probability of a colour, and the colour.
+_STYLES = ((0.5, "green"), (0.2, "cyan"), (0.05, "yellow"), (0.0, "red"))
+_ALTERNATIVES = 4
+_WIDEST_TOKEN = 24
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One token where it stands."""
+
+    text: str
+    """Its text after the token before it."""
+    probability: float
+    """In the model's own distribution, before temperature and the like."""
+    alternatives: tuple[tuple[str, float], ...]
+    """The most probable tokens in its place, with their probabilities."""
+
+
+def look(model: LocalModel, prompt: Sequence[int], answer: Sequence[int]) -> list[Seen]:
+    """What the model thought at each token of an answer. Raises `Unsupported` for a model without a tokenizer."""
+    tokenizer = model.tokenizer
+    if tokenizer is None:
+        raise Unsupported("tokens have no text without a tokenizer", fix="copy tokenizer.json into the model's folder")
+    if not answer:
+        return []
+    if "decoder" in model.architecture.kind and "encoder" in model.architecture.kind:
+        before = [model.config.start_id]
+        logits = model.logits(torch.tensor([list(prompt)]), torch.tensor([[*before, *answer[:-1]]]))[0]
+    else:
+        before = list(prompt)
+        logits = model.logits(torch.tensor([[*before, *answer[:-1]]]))[0, len(before) - 1 :]
+    probabilities = logits.double().softmax(-1).cpu()
+    best = probabilities.topk(min(_ALTERNATIVES, probabilities.shape[-1]))
+    last = before[-1]
+    seen = []
+    for row, token in enumerate(answer):
+        context = tokenizer.decode([last])
+
+        def text_of(other: int, last: int = last, context: str = context) -> str:
+            return tokenizer.decode([last, other])[len(context) :] or tokenizer.token(other)
+
+        others = zip(best.indices[row].tolist(), best.values[row].tolist(), strict=True)
+        seen.append(
+            Seen(
+                text=text_of(token),
+                probability=float(probabilities[row, token]),
+                alternatives=tuple((text_of(other), chance) for other, chance in others if other != token),
+            )
+        )
+        last = token
+    return seen
+
+
+def show(view: Console, seen: Sequence[Seen]) -> None:
+    """The answer with each token in the colour of its probability, then a line for each with its alternatives."""
+    for token in seen:
+        write(view, token.text, style_of(token.probability))
+    view.print()
+    width = min(max((len(quoted(token.text)) for token in seen), default=0), _WIDEST_TOKEN)
+    for token in seen:
+        others = "  ".join(f"{quoted(text)} {_percent(chance)}" for text, chance in token.alternatives)
+        line = f"  {_percent(token.probability):>6}  {quoted(token.text):<{width}}"
+        write(view, line, style_of(token.probability))
+        write(view, f"  instead: {others}\n" if others else "\n", "dim")
+    surprise = -sum(math.log(max(token.probability, 1e-300)) for token in seen) / max(len(seen), 1)
+    view.print(f"  {len(seen)} tokens, each chosen among {math.exp(surprise):.1f} on average (perplexity)", style="dim")
+
+
+def style_of(probability: float) -> str:
+    """The colour of a probability."""
+    return next(style for least, style in _STYLES if probability >= least)
+
+
+def quoted(text: str) -> str:
+    """A token between quotes, its white space to be seen."""
+    return "'" + visible(text).replace("\n", "\\n").replace("\t", "\\t") + "'"
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.1f}%" if probability >= 0.001 else "<0.1%"

@@ -1,0 +1,1 @@
+"""Growing several answers to a prompt and keeping the best: beams, contrastive search, best of several samples."""

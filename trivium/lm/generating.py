@@ -1,0 +1,267 @@
+"""From what a caller asks to finished answers: prompts and settings in, decoding or a search, texts out."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from trivium.adapters import prefix
+from trivium.adapters.adapter_set import adapters_of
+from trivium.adapters.routing import route, using
+from trivium.errors import Unsupported
+from trivium.generation.decode import decode
+from trivium.generation.engine import Engine
+from trivium.generation.prefixes import PrefixCache
+from trivium.generation.request import Request, check_requests, requests
+from trivium.generation.search.beam import beam_search
+from trivium.generation.search.best_of import best
+from trivium.generation.search.contrastive import contrastive_search
+from trivium.generation.search.hypothesis import Hypothesis, Stopped, completed
+from trivium.generation.settings import GenerationSettings, resolve, token_ids
+from trivium.generation.speculation import Draft, ModelDraft, PromptLookup, check_draft, speculate
+from trivium.generation.stopping import StopText, TokenText
+from trivium.lm.protocol import Generation, Prompts
+from trivium.tokenizers import Tokenizer
+
+# Answers decoded together: of a large model this many, since more would only take memory; of a small one, whose steps
+# cost more to start than to compute, as many as have room for what they remember.
+ROWS_AT_ONCE, MOST_ROWS_AT_ONCE = 64, 512
+_REMEMBERED_BYTES = 256 << 20
+
+
+class Generator:
+    """Everything between ``LocalModel.generate`` and the engine.
+
+    ``generation`` is the content of ``generation_config.json``, ``config_file`` that of ``config.json``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        tokenizer: Tokenizer | None,
+        *,
+        generation: Mapping[str, Any],
+        config_file: Mapping[str, Any],
+        encoder_decoder: bool,
+    ) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.prefixes: PrefixCache | None = None
+        """Where given, what was read is kept for prompts that begin alike; to be cleared when the weights change."""
+        self._file = generation
+        self._start_id: int | None = network.config.start_id if encoder_decoder else None
+        self._ends = token_ids(generation.get("eos_token_id")) or token_ids(config_file.get("eos_token_id"))
+        if not self._ends and tokenizer is not None:
+            self._ends = token_ids(tokenizer.eos_id)
+
+    # What is asked ---------------------------------------------------------------------------------------------------
+
+    def settings(self, **arguments: Any) -> GenerationSettings:
+        """Argument, else ``generation_config.json``, else greedy."""
+        return resolve(self._file, eos_ids=self._ends, encoder_decoder=self._start_id is not None, **arguments)
+
+    def ask(
+        self, prompts: Prompts, settings: GenerationSettings, adapter: str | None, *, follow: bool = False
+    ) -> list[Request]:
+        """The requests, checked; their text is made as they grow where ``follow`` or a stop text asks for it."""
+        asked = requests(self._prompt_ids(prompts), settings, adapter=adapter)
+        check_requests(self.network, asked, encoder_decoder=self._start_id is not None)
+        if settings.stop or follow:
+            for request in asked:
+                self._follow_text(request)
+        return asked
+
+    def _prompt_ids(self, prompts: Prompts) -> list[list[int]]:
+        alone = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
+        rows: Sequence[Any] = [prompts] if alone else prompts
+        return [self.ids_of(row) if isinstance(row, str) else [int(token) for token in row] for row in rows]
+
+    def ids_of(self, prompt: str) -> list[int]:
+        """The ids that ``prompt`` is read as; see ``LocalModel.prompt_ids``."""
+        if self.tokenizer is None:
+            raise Unsupported(
+                "this model has no tokenizer: it takes ids only",
+                received="a text",
+                fix="copy tokenizer.json into the model's folder, or give ids: generate([[1, 2, 3]], ...)",
+            )
+        # Special tokens in a user's text are not read as such; chat renders its own.
+        ids = self.tokenizer.prefix_ids + self.tokenizer.encode(prompt)
+        if self._start_id is not None:
+            return ids + self.tokenizer.suffix_ids
+        if ids:
+            return ids
+        begin = self.tokenizer.bos_id if self.tokenizer.bos_id is not None else self.tokenizer.eos_id
+        return [] if begin is None else [begin]
+
+    # How it is answered ----------------------------------------------------------------------------------------------
+
+    def answers(
+        self, prompts: Prompts, settings: GenerationSettings, adapter: str | None, draft: "nn.Module | str | None"
+    ) -> list[Generation]:
+        """``settings.n`` answers to each prompt, prompt-major."""
+        if settings.beams > 1 or settings.search.contrastive_alpha:
+            return self._searched(prompts, settings, adapter)
+        asked = self.ask(prompts, settings, adapter)
+        if not asked:
+            return []
+        for _ in self.run(asked) if draft is None else self._speculated(asked, draft):
+            pass
+        if (drawn := settings.search.best_of) is not None:
+            asked = [kept for at in range(0, len(asked), drawn) for kept in best(asked[at : at + drawn], settings.n)]
+        return [self.finished(request) for request in asked]
+
+    def run(self, asked: Sequence[Request]) -> Iterator[None]:
+        """Answers the requests; yields between two steps."""
+        return decode(
+            self.network,
+            asked,
+            slots=min(len(asked), self._rows_at_once(asked)),
+            start_id=self._start_id,
+            begin=partial(prefix.begin_active, self.network),
+            routing=self._routing,
+            prefixes=self.prefixes,
+        )
+
+    def engine(self, *, slots: int, read_tokens: int | None) -> Engine:
+        """An engine for requests that come and go."""
+        return Engine(
+            self.network,
+            slots=slots,
+            read_tokens=read_tokens,
+            start_id=self._start_id,
+            begin=partial(prefix.begin_active, self.network),
+            routing=self._routing,
+            prefixes=self.prefixes,
+        )
+
+    def _searched(self, prompts: Prompts, settings: GenerationSettings, adapter: str | None) -> list[Generation]:
+        rows = self._prompt_ids(prompts)
+        check_requests(
+            self.network, requests(rows, settings, adapter=adapter), encoder_decoder=self._start_id is not None
+        )
+        search, width = (
+            (beam_search, settings.beams) if settings.beams > 1 else (contrastive_search, settings.top_k or 1)
+        )
+        at_once = max(1, ROWS_AT_ONCE // width)
+        found: list[list[Hypothesis]] = []
+        with using(self.network, adapter):
+            for at in range(0, len(rows), at_once):
+                steps = search(
+                    self.network,
+                    rows[at : at + at_once],
+                    settings,
+                    start_id=self._start_id,
+                    begin=lambda count, capacity: prefix.begin_active(self.network, [adapter] * count, capacity),
+                    stopped=self._has_stopped(settings),
+                )
+                found += completed(steps)
+        return [
+            self._replayed(prompt, hypothesis, settings)
+            for prompt, some in zip(rows, found, strict=True)
+            for hypothesis in some
+        ]
+
+    def _replayed(self, prompt: list[int], hypothesis: Hypothesis, settings: GenerationSettings) -> Generation:
+        """A search's answer as a request that has grown to it: its text ends at a stop text as any other's does."""
+        (request,) = requests([prompt], dataclasses.replace(settings, n=1, seed=0))
+        request.settings = settings
+        if settings.stop:
+            self._follow_text(request)
+        for token, log_prob in zip(hypothesis.token_ids, hypothesis.log_probs, strict=True):
+            if request.finish_reason is None:
+                request.append(token, log_prob)
+        request.finish_reason = request.finish_reason or hypothesis.finish_reason
+        return self.finished(request)
+
+    def _has_stopped(self, settings: GenerationSettings) -> Stopped | None:
+        if not settings.stop:
+            return None
+        if self.tokenizer is None:
+            raise _without_tokenizer(settings)
+        decode_ids = self.tokenizer.decode
+        # A stop text ends with the last token, and a token that adds to the text holds at least a byte of it.
+        looked_at = max(len(stop.encode()) for stop in settings.stop) + 1
+
+        def stopped(ids: list[int]) -> bool:
+            text = decode_ids(ids[-looked_at:])
+            return any(stop in text for stop in settings.stop)
+
+        return stopped
+
+    def _speculated(self, asked: Sequence[Request], draft: "nn.Module | str") -> Iterator[None]:
+        for request in asked:
+            guesses = self._draft(draft, request)
+            with self._routing([request.adapter], None):
+                yield from speculate(
+                    self.network,
+                    request,
+                    guesses,
+                    lambda rows, capacity: prefix.begin_active(self.network, [None] * rows, capacity),
+                )
+
+    def _draft(self, draft: "nn.Module | str", request: Request) -> Draft:
+        if self._start_id is not None:
+            raise Unsupported("an encoder-decoder cannot be drafted for", received="draft", fix="leave draft out")
+        if isinstance(draft, nn.Module):
+            check_draft(self.network, draft)
+            return ModelDraft(draft, request)
+        if draft != "lookup":
+            raise Unsupported("there is no such draft", received=draft, expected='"lookup", or a smaller model')
+        return PromptLookup()
+
+    def _rows_at_once(self, asked: Sequence[Request]) -> int:
+        if self._start_id is not None or len(asked) <= ROWS_AT_ONCE:
+            return ROWS_AT_ONCE
+        capacity = max(len(request.prompt) + request.settings.max_new_tokens for request in asked)
+        remembered = sum(tensor.nbytes for tensor in tree_leaves(self.network.new_state(1, capacity)))
+        return min(max(ROWS_AT_ONCE, _REMEMBERED_BYTES // max(remembered, 1)), MOST_ROWS_AT_ONCE)
+
+    # Adapters --------------------------------------------------------------------------------------------------------
+
+    def _routing(self, adapters: Sequence[str | None], segments: Tensor | None) -> AbstractContextManager[None]:
+        """One adapter for all is made the active one: wrapped layers are fastest then. ``None`` is what is active."""
+        if len(set(adapters)) == 1:
+            return using(self.network, adapters[0])
+        active = adapters_of(self.network).routing.active
+        return route(self.network, [name or active for name in adapters], segments=segments)
+
+    # What came of it -------------------------------------------------------------------------------------------------
+
+    def finished(self, request: Request) -> Generation:
+        """A request that has ended, as a caller gets it."""
+        assert request.finish_reason is not None
+        return Generation(
+            text=self._text_of(request),
+            token_ids=request.token_ids,
+            logprobs=request.log_probs,
+            finish_reason=request.finish_reason,
+            settings=request.settings,
+        )
+
+    def _follow_text(self, request: Request) -> None:
+        if self.tokenizer is None:
+            raise _without_tokenizer(request.settings)
+        request.text = TokenText(self.tokenizer.decode, self._context(request))
+        request.stop = StopText(request.settings.stop)
+
+    def _context(self, request: Request) -> list[int]:
+        """What the first new token is read after: the source of an encoder-decoder is no part of its answer."""
+        return request.prompt[-1:] if self._start_id is None else []
+
+    def _text_of(self, request: Request) -> str:
+        if request.text is not None:
+            return "".join(request.pieces)
+        if self.tokenizer is None:
+            return ""
+        ended = request.token_ids[-1] in request.settings.eos_ids
+        context = self._context(request)
+        new = request.token_ids[:-1] if ended else request.token_ids
+        return self.tokenizer.decode(context + new)[len(self.tokenizer.decode(context)) :]
+
+
+def _without_tokenizer(settings: GenerationSettings) -> Unsupported:
+    return Unsupported("a stop text needs a tokenizer, and this model has none", received=f"{settings.stop}")

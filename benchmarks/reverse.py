@@ -32,6 +32,7 @@ from trivium.models.cho import Cho, ChoConfig
 from trivium.models.luong import Luong, LuongConfig
 from trivium.models.sutskever import Sutskever, SutskeverConfig
 from trivium.objectives.seq2seq import seq2seq
+from trivium.runtime.allocator import keep_freed_memory
 from trivium.training.learners.supervised import SupervisedConfig, SupervisedLearner
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.schedules import ScheduleConfig
@@ -186,6 +187,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="contenders whose name holds this")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     options = parser.parse_args()
+    keep_freed_memory()
     plan = SMOKE if options.smoke else FULL
     plan = replace(plan, epochs=options.epochs or plan.epochs)
     torch.manual_seed(0)
@@ -205,9 +207,8 @@ def main() -> None:
         reached = results[FEEDING]["test"]["bleu"]
         print(f"{'met' if reached >= GOAL else 'MISSED'}: attention {reached:.1f} BLEU, the goal is {GOAL:.0f}")
     if options.output:
-        options.output.write_text(
-            json.dumps({"rows": options.rows, "rate": options.rate, "networks": results}, indent=1)
-        )
+        facts = {"rows": options.rows, "rate": options.rate, "epochs": plan.epochs, "threads": torch.get_num_threads()}
+        options.output.write_text(json.dumps({**facts, "networks": results}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

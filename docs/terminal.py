@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tests.cli.shell import Shell
 
 PAGE = pathlib.Path(__file__).with_name("terminal.md")
-_COLUMNS, _MOST_LINES = 100, 44
+_COLUMNS, _MOST_LINES = 100, 64
 _HEAD = """\
 # On the terminal
 
@@ -59,7 +59,7 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("evaluate", "Bits per byte compare models of any vocabulary.", ("evaluate runs/first --data corpus",)),
     (
         "generate",
-        "The answer comes as it is written. `--show-probabilities` tells how likely each token was, and what else was.",
+        "The answer comes as it is made. `--show-probabilities` tells how likely each token was; `--ban` bans texts.",
         (
             'generate runs/first --prompt "The value " --max-new-tokens 24 --temperature 0.7 --seed 1',
             'generate runs/first --prompt "The value " --max-new-tokens 6 --show-probabilities',
@@ -68,12 +68,15 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "chat",
-        "Lines that begin with a slash are for the program, the others for the model.",
+        "Lines that begin with a slash are for the program, the others for the model. Ctrl-C ends only an answer.",
         (
             "chat runs/tuned --max-new-tokens 12",
             "> What is a list?",
             "> /sampler temperature=0.7,top_p=0.9",
+            "> /seed 7",
             "> /retry",
+            "> /history",
+            "> /settings",
             "> /tokens",
             "> /undo",
             "> /help",
@@ -95,6 +98,8 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "pretrain --data corpus --batch.reading windws",
             "generate runs/frist --prompt a",
             "evaluate runs/first --data corpus --seed 3",
+            'tokenize corpus "a list"',
+            "chat runs/tuned --draft lookup",
         ),
     ),
 )

@@ -1,7 +1,9 @@
 """A conversation: what is remembered, taken back, saved and changed by each command."""
 
+import dataclasses
 import io
 import json
+import signal
 import sys
 
 import pytest
@@ -11,6 +13,7 @@ from trivium.cli import chat_commands, terminal
 from trivium.cli import main as cli
 from trivium.cli.chat import Chat
 from trivium.cli.conversation import Conversation
+from trivium.cli.interrupts import Interrupts
 from trivium.cli.sampling import Sampling
 from trivium.errors import ConfigError
 from trivium.lm.load import load
@@ -57,11 +60,12 @@ def test_a_conversation_remembers_undoes_and_forgets(model):
 def test_retry_and_edit_take_the_last_question_back(talk):
     ask(talk, "the fox")
     assert chat_commands.obey(talk, "/retry").ask == "the fox"
-    assert talk.messages == []
-    ask(talk, "the fox")
     assert chat_commands.obey(talk, "/edit the dog").ask == "the dog"
-    ask(talk, "the fox")
     assert chat_commands.obey(talk, "/edit").edit == "the fox"
+    assert talk.turns == 1  # until the other answer is there
+    talk.ask("the dog", lambda piece: None, instead=True)
+    assert [message["content"] for message in talk.messages][::2] == ["the dog"]
+    talk.undo()
     assert "nothing was said" in said(talk, "/retry") == said(talk, "/edit")
 
 
@@ -140,6 +144,12 @@ def test_a_sampler_by_name_replaces_the_one_before(talk):
         ("/temperature -1", "0 (greedy) or a positive number"),
         ("/temperature nan", "0 (greedy) or a positive number"),
         ("/undoo", "there is no /undoo: did you mean /undo?"),
+        ("/histroy", "did you mean /history?"),
+        ("/setting", "did you mean /settings?"),
+        ("/seed many", "a whole number"),
+        ("/seed -1", "the seed is negative"),
+        ("/sampler ban=fox", "there is no such sampler"),
+        ("/sampler order=top_p", "there is no such sampler"),
         ("/xyzzy", "see /help"),
         ("/probabilities maybe", "on or /probabilities off"),
     ],
@@ -193,6 +203,140 @@ def test_ctrl_c_ends_an_answer_and_keeps_it(model):
 
     conversation.ask("the fox", interrupt)
     assert [message["role"] for message in conversation.messages] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("instead", [False, True])
+@pytest.mark.parametrize("where", ["chat_prompt", "follow", "step"])
+def test_ctrl_c_before_the_first_word_loses_nothing(model, monkeypatch, capsys, where, instead):
+    conversation = Conversation(model, Sampling(max_new_tokens=4))
+    ask(conversation, "the fox")
+    messages, seen = conversation.messages, conversation.seen()
+
+    def interrupted(*given, **named):
+        raise KeyboardInterrupt
+
+    def steps():
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as patch:
+        if where == "chat_prompt":
+            patch.setattr("trivium.cli.conversation.chat_prompt", interrupted)
+        elif where == "follow":
+            patch.setattr(model, "follow", interrupted, raising=False)
+        else:
+            request, _ = model.follow("the dog", max_new_tokens=4)
+            patch.setattr(model, "follow", lambda *given, **named: (request, steps()), raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            conversation.ask("the dog", lambda piece: None, instead=instead)
+    assert conversation.messages == messages and conversation.seen() == seen
+    ask(conversation, "the dog")
+    assert conversation.turns == 2
+
+
+@pytest.mark.parametrize("line", ["the dog", "/retry", "/edit the dog", "/probabilities"])
+def test_ctrl_c_wherever_it_falls_comes_back_to_the_prompt(model, monkeypatch, capsys, tmp_path, line):
+    conversation = Conversation(model, Sampling(max_new_tokens=4))
+    ask(conversation, "the fox")
+    messages = conversation.messages
+    stdin = io.StringIO(f"{line}\n/tokens\n")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr("trivium.cli.terminal._readline", lambda commands: None)
+
+    def interrupted(*given):
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the interrupt was not heard")
+
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr("trivium.cli.conversation.chat_prompt", interrupted)
+        patch.setattr("trivium.cli.probabilities.look", interrupted)
+        patch.setattr(conversation, "tokens", lambda: (0, 0))
+        Chat(conversation, output=tmp_path / "talk.jsonl").run()
+    captured = capsys.readouterr()
+    assert "(Ctrl-D or /quit leaves)" in captured.err and "the conversation is 0 tokens" in captured.out
+    assert conversation.messages == messages
+    assert json.loads((tmp_path / "talk.jsonl").read_text())["messages"] == messages
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_does_not_fall_into_the_first():
+    with Interrupts() as interrupts:
+        signal.raise_signal(signal.SIGINT)
+        interrupts.listen()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        interrupts.listen()
+        interrupts.ignore()
+        signal.raise_signal(signal.SIGINT)
+    with Interrupts(wanted=False), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_template_worker_that_was_interrupted_answers_again(folder, monkeypatch):
+    from trivium.templates import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+    from trivium.templates.process import TemplateProcess
+
+    template, messages = ChatTemplate(DEFAULT_CHAT_TEMPLATE), [{"role": "user", "content": "the fox"}]
+    rendered = template.render(messages, add_generation_prompt=True)
+    worker = TemplateProcess.shared()
+
+    class Waiting:
+        def get(self, timeout):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_answers", Waiting())
+        with pytest.raises(KeyboardInterrupt):
+            template.render(messages, add_generation_prompt=True)
+    assert template.render([{"role": "user", "content": "the dog"}]) != rendered
+    assert template.render(messages, add_generation_prompt=True) == rendered
+
+
+def test_a_turn_reads_only_what_is_new(model):
+    conversation = Conversation(model, Sampling(max_new_tokens=4, min_new_tokens=4))
+    ask(conversation, "the quick brown fox")
+    read = []
+    hook = model.network.register_forward_pre_hook(lambda module, given: read.append(given[0].shape[1]))
+    ask(conversation, "dog")
+    hook.remove()
+    whole, _ = conversation.tokens()
+    assert max(read) < whole / 2
+    alone = Conversation(model, Sampling(max_new_tokens=4, min_new_tokens=4))
+    alone.messages = conversation.messages[:-2]
+    assert ask(alone, "dog") == conversation.messages[-1]["content"]
+
+
+def test_history_settings_and_seed_are_told(model):
+    conversation = Conversation(model, Sampling(max_new_tokens=4, temperature=0.7, ban=("fox",)), system="be brief")
+    assert said(conversation, "/history") == "told before: be brief"
+    answer = ask(conversation, "the fox")
+    assert said(conversation, "/history") == f"told before: be brief\nyou: the fox\nmodel: {answer}"
+    assert said(conversation, "/seed") == "there is no seed: each answer is drawn anew"
+    assert "the seed is 7" in said(conversation, "/seed 7")
+    rows = dict(line.split("  ", 1) for line in said(conversation, "/settings").splitlines() if "  " in line)
+    rows = {name: value.strip() for name, value in rows.items()}
+    expected = {"max_new_tokens": "4", "temperature": "0.7", "seed": "7", "ban": "fox", "greedy": "no", "top_p": "none"}
+    assert {name: rows[name] for name in expected} == expected
+    assert set(rows) == {field.name for field in dataclasses.fields(Sampling)}
+    assert "there is no seed" in said(conversation, "/seed none")
+    assert "nothing was said" in said(Conversation(model, Sampling()), "/history")
+
+
+def test_where_a_chat_is_saved_is_checked_before_the_first_answer(folder, capsys, tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("dear diary")
+    assert cli.main(["chat", folder, "--output", str(notes)]) == 2
+    assert "saving would delete it" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_ends_no_chat(model, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the fox\n/tokens\n"))
+    Chat(Conversation(model, Sampling(max_new_tokens=4)), output=tmp_path / "absent" / "talk.jsonl").run()
+    captured = capsys.readouterr()
+    assert "/save FILE saves elsewhere" in captured.err and "the conversation is" in captured.out
 
 
 def test_chat_from_a_pipe_answers_each_line(folder, capsys, monkeypatch, tmp_path):

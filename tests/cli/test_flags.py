@@ -52,10 +52,18 @@ def test_a_common_flag_works_or_a_sentence_says_why_not(verb, flag):
     assert len(str(caught.value.fix).split()) >= 5
 
 
+@pytest.mark.parametrize("flag", ["--draft", "--beams", "--n"])
+def test_chat_says_why_it_has_not_what_generate_has(flag):
+    chat = next(verb for verb in VERBS if verb.name == "chat")
+    with pytest.raises(ConfigError) as caught:
+        common.check(chat, [flag, "lookup"], flags_of(chat.settings[0]))
+    assert caught.value.fix == common._ALIKE["chat", flag]
+
+
 def test_the_reasons_are_for_flags_that_are_not_there():
     by_name = {verb.name: verb for verb in VERBS}
-    for name, flag in common._WHY_HERE:
-        assert flag in common.COMMON
+    assert all(flag in common.COMMON for _, flag in common._WHY_HERE)
+    for name, flag in (*common._WHY_HERE, *common._ALIKE):
         assert flag not in {each.name for each in flags_of(by_name[name].settings[0])}, f"{name} has {flag} by now"
 
 

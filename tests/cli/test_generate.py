@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
+import trivium
 from tests.cli.tiny import write_model
+from trivium.cli import generate
 from trivium.cli import main as cli
+from trivium.generation.engine import Engine
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +38,59 @@ def test_generate_prints_text_and_reads_standard_input(folder, capsys, monkeypat
     assert len(said) > 1
 
 
-def test_standard_input_that_is_no_text_exits_with_2(folder, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a \xff\xfe"), encoding="utf-8"))
-    assert cli.main(["generate", folder]) == 2
-    assert "standard input is not text" in capsys.readouterr().err
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # as in the locale C
+def test_what_is_no_text_exits_with_2_wherever_it_comes_from(folder, capsys, monkeypatch, tmp_path, errors):
+    (tmp_path / "prompts.txt").write_bytes(b"a\xffb")
+    assert cli.main(["generate", folder, "--input", str(tmp_path / "prompts.txt")]) == 2
+    assert "are not text" in capsys.readouterr().err
+    for words in (["generate", folder], ["tokenize", folder]):
+        stdin = io.TextIOWrapper(io.BytesIO(b"a\xffb"), encoding="utf-8", errors=errors)
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert cli.main(words) == 2
+        assert "standard input is not text" in capsys.readouterr().err
+    assert cli.main(["generate", folder, "--prompt", "a\udcffb"]) == 2
+    assert "the prompt is not text" in capsys.readouterr().err
+
+
+def _answer(folder, capsys, *words):
+    assert cli.main(["generate", folder, "--prompt", "the fox the ", "--max-new-tokens", "8", "--json", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_draft_changes_no_answer(folder, capsys, monkeypatch):
+    from trivium.lm.local import LocalModel
+
+    plain, drafts, generate = _answer(folder, capsys), [], LocalModel.generate
+
+    def noted(self, prompts, draft=None, **settings):
+        drafts.append(draft)
+        return generate(self, prompts, draft=draft, **settings)
+
+    monkeypatch.setattr(LocalModel, "generate", noted)
+    assert _answer(folder, capsys, "--draft", "lookup")["token_ids"] == plain["token_ids"]
+    assert _answer(folder, capsys, "--draft", folder)["token_ids"] == plain["token_ids"]
+    assert drafts[0] == "lookup" and isinstance(drafts[1], LocalModel)
+
+
+def test_what_is_banned_begun_with_and_reordered(folder, capsys):
+    from trivium.lm.load import load
+
+    plain = _answer(folder, capsys)
+    tokenizer = load(folder).tokenizer
+    assert tokenizer is not None
+    first = plain["text"][0]
+    other = _answer(folder, capsys, "--ban", first, "fox")
+    assert first not in other["text"]
+    banned = [tokenizer.encode(text) for text in (first, f" {first}", "fox", " fox")]
+    assert other["settings"]["constraints"]["banned"] == banned
+    assert _answer(folder, capsys, "--begin-with", "fox")["text"].startswith("fox")
+    order = _answer(folder, capsys, "--order", "top-p", "temperature")["settings"]["order"]
+    assert order.index("top_p") < order.index("temperature")
+    assert [name for name in order if name not in ("top_p", "temperature")] == [
+        name for name in plain["settings"]["order"] if name not in ("top_p", "temperature")
+    ]
+    assert cli.main(["generate", folder, "--prompt", "a", "--ban", "fox", "--draft", "lookup", "--dry-run"]) == 0
+    assert "banned" in (said := capsys.readouterr().out) and "guesses from the text itself" in said
 
 
 def test_generate_several_is_one_json_a_line(folder, capsys):
@@ -92,6 +144,33 @@ def test_prompts_of_a_file(folder, tmp_path, capsys):
     assert out.read_text() == said and captured.out == "" and f"written to {out}" in captured.err
 
 
+def test_prompts_of_a_file_are_asked_at_once_and_answered_along_the_way(folder, tmp_path, capsys, monkeypatch):
+    """In groups each would wait for its longest answer; at the very end nobody would see how far it is."""
+    prompts = [f"the {'fox' if number % 2 else 'dog'} {number}" for number in range(40)]
+    (tmp_path / "p.txt").write_text("\n".join(prompts))
+    asked, unfinished = [], []
+    submit, say = Engine.submit, generate.print_json
+    monkeypatch.setattr(Engine, "submit", lambda engine, requests: (asked.append(requests), submit(engine, requests)))
+    monkeypatch.setattr(generate, "ROWS_AT_ONCE", 4)
+
+    def count(*words):
+        unfinished.append(sum(request.finish_reason is None for request in asked[0]))
+        say(*words)
+
+    monkeypatch.setattr(generate, "print_json", count)
+    words = ["generate", folder, "--max-new-tokens", "5", "--n", "2", "--temperature", "1", "--seed", "1", "--json"]
+    assert cli.main([*words, "--input", str(tmp_path / "p.txt")]) == 0
+    assert [len(requests) for requests in asked] == [80]
+    assert unfinished[0] > 60 and unfinished[-1] == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["prompt"] for answer in said] == [prompt for prompt in prompts for _ in range(2)]
+    expected = trivium.load(folder).generate(prompts, max_new_tokens=5, n=2, temperature=1, seed=1)
+    assert [answer["token_ids"] for answer in said] == [answer.token_ids for answer in expected]
+    assert [answer["text"] for answer in said] == [answer.text for answer in expected]
+    assert cli.main([*words, "--input", str(tmp_path / "p.txt"), "--output", str(tmp_path / "out.jsonl")]) == 0
+    assert "generate: 80/80 answers" in capsys.readouterr().err
+
+
 def test_probabilities_as_data_and_as_text(folder, capsys):
     words = ["generate", folder, "--prompt", "the ", "--max-new-tokens", "4", "--show-probabilities"]
     assert cli.main([*words, "--json"]) == 0
@@ -141,6 +220,13 @@ def test_a_dry_run_tells_size_memory_and_how_tokens_are_chosen(folder, capsys):
         (["FOLDER", "--input", "nowhere.txt"], "check the path"),
         (["FOLDER", "--prompt", "a", "--greedy", "--temperature", "1"], "greedy takes no temperature"),
         (["FOLDER", "--prompt", "a", "--adapter", "nowhere"], "nowhere"),
+        (["FOLDER", "--prompt", "a", "--draft", "nowhere"], "there is no such folder"),
+        (["FOLDER", "--prompt", "a", "--draft", "nowhere", "--dry-run"], "there is no such folder"),
+        (["FOLDER", "--prompt", "a", "--draft", "lookup", "--beams", "2"], "cannot be drafted for"),
+        (["FOLDER", "--prompt", "a", "--ban", ""], "an empty text is no rule"),
+        (["FOLDER", "--prompt", "a", "--order", "top_q"], "did you mean top_p?"),
+        (["FOLDER", "--prompt", "a", "--order", "top_p", "top_p"], "name top_p once"),
+        (["FOLDER", "the fox"], "trivium generate FOLDER --prompt 'the fox'"),
         (["FOLDER", "--prompt", "a", "--steps", "3"], "counted in tokens: --max-new-tokens"),
         (["FOLDER", "--prompt", "a", "--device", "tpu"], "there is no such device"),
         (["FOLDER", "--prompt", "a", "--dtype", "float16", "--device", "cpu"], "about 100 times slower"),
@@ -149,5 +235,5 @@ def test_a_dry_run_tells_size_memory_and_how_tokens_are_chosen(folder, capsys):
 def test_what_is_asked_wrongly_exits_with_2(folder, capsys, words, said):
     assert cli.main(["generate", *(folder if word == "FOLDER" else word for word in words)]) == 2
     captured = capsys.readouterr()
-    assert said in captured.err
+    assert said.replace("FOLDER", folder) in captured.err
     assert captured.out == ""

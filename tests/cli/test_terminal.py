@@ -169,6 +169,21 @@ def test_ctrl_c_ends_an_answer_and_not_the_chat(shell, model):
     assert shell.end()[1] == 0
 
 
+def test_ctrl_c_right_after_a_question_ends_no_chat(shell, model):
+    shell.type(f"chat {model} --max-new-tokens 4000 --greedy")
+    shell.see("> ")
+    for delay in (0.0, 0.002, 0.01, 0.03, 0.06):
+        shell.type("the fox")
+        time.sleep(delay)
+        shell.interrupt()
+        time.sleep(0.2)
+        shell.interrupt()  # whatever the first one met, this one meets the prompt
+        shell.see("(Ctrl-D or /quit leaves)")
+    shell.type("/quit")
+    said, code = shell.end()
+    assert code == 0 and "stopped at once" not in said
+
+
 def test_a_run_is_interrupted_saved_and_resumed(shell, tmp_path):
     write_notes(tmp_path / "notes", files=8)
     line = f"pretrain --data {tmp_path / 'notes'} --output {tmp_path} --run first --vocabulary.size 300 --steps 3000"

@@ -11,7 +11,7 @@ import pytest
 
 from trivium import tokenizers
 from trivium.cli import tokenize
-from trivium.cli.main import find_verb
+from trivium.cli.main import find_verb, main
 from trivium.cli.verbs import Options
 from trivium.errors import ConfigError, DataError, StorageError, TokenizerError
 
@@ -154,3 +154,10 @@ def test_a_folder_without_a_tokenizer(tmp_path: pathlib.Path) -> None:
         told(str(tmp_path), "--text", "a")
     with pytest.raises(StorageError):
         told(str(tmp_path / "nothing"), "--text", "a")
+
+
+def test_a_text_without_its_flag_is_told_where_it_goes(capsys):
+    assert main(["tokenize", "my folder", "some", "text"]) == 2
+    said = capsys.readouterr().err
+    assert "received: 'my folder' some text" in said
+    assert "trivium tokenize 'my folder' --text 'some text'" in said

@@ -36,7 +36,7 @@ def test_the_document_is_gone_and_the_rest_is_as_it_was(prepared: Prepared) -> N
     after = open_prepared(prepared.folder)  # checks every hash
     assert texts(after) == [text for text in before if text != SECRET]
     assert texts(after, "validation") == held_out
-    assert done.documents == 1 and done.runs == () and done.together == ()
+    assert done.documents == done.places == 1 and done.runs == () and done.together == ()
     assert done.tokens == prepared.train.num_tokens - after.train.num_tokens == len(prepared.train.document(3))
     assert done.fingerprint == after.fingerprint != prepared.fingerprint
     assert [document.index for document in stored_documents(after.folder) if document.side == "train"] == [*range(11)]
@@ -77,6 +77,7 @@ def test_joined_documents_go_together_and_that_is_said(tmp_path: pathlib.Path) -
     write_prepared(tmp_path / "data", train=joined)
     done = forget(tmp_path / "data", "b", ())
     assert done.together == ("a", "c")
+    assert (done.documents, done.places) == (3, 1)
     after = open_prepared(tmp_path / "data")
     assert texts(after) == ["three"]
     assert after.manifest["forgotten"][0]["id_sha256"] == [text_sha256(i) for i in "abc"]
@@ -92,8 +93,9 @@ def test_a_document_on_both_sides_or_repeated_goes_everywhere(tmp_path: pathlib.
         a = {"ids": ["a"], "text": head}
         old = write_prepared(folder, train=[a, other, a], validation=[other, {"ids": ["a"], "text": tail}])
         done = forget(folder, asked, ())
-        assert done.documents == 3 and done.together == ()
+        assert (done.documents, done.places) == (1, 3) and done.together == ()
         after = open_prepared(folder)
+        assert len(after.manifest["forgotten"]) == 2, "a text once: the copy is the same"
         assert texts(after) == ["other"] == texts(after, "validation")
         assert after.manifest["documents_out"] == old.manifest["documents_out"] - 2, "the copy was no other document"
         assert after.manifest["licences"]["CC0-1.0"] == old.manifest["licences"]["CC0-1.0"] - 2
@@ -163,5 +165,7 @@ def test_every_run_that_saw_it_is_named(prepared: Prepared, tmp_path: pathlib.Pa
     assert saw == {"base", "tuned", "twice tuned", "merged", "begun", "later"}
     # Asked again of the first: nothing to remove, the same runs, and not the one that came after.
     again = forget(prepared.folder, "3.txt", (runs,))
-    assert (again.documents, again.tokens) == (0, 0)
+    assert (again.documents, again.places, again.tokens) == (0, 0, 0)
     assert {seen.folder.name for seen in again.runs} == {"base", "tuned", "twice tuned", "merged", "begun"}
+    # Where nobody says where to look, those of the first time are known.
+    assert set(forget(prepared.folder, "3.txt", ()).runs) == set(again.runs)

@@ -16,15 +16,18 @@ def passes(mixture: Mixture, sizes: dict[str, int] = SIZES) -> dict[str, float]:
     return {name: part.passes for name, part in plan(sizes, mixture).parts.items()}
 
 
-def test_without_a_total_the_first_source_used_up_ends_it() -> None:
-    # 4 passes over code are 40 tokens, so each of the three gives 40.
-    assert passes(Mixture(weights=EQUAL)) == pytest.approx({"web": 0.04, "books": 0.4, "code": 4})
-    assert passes(Mixture()) == pytest.approx({"web": 4, "books": 4, "code": 4})
-    assert passes(Mixture(most_passes=1)) == pytest.approx({"web": 1, "books": 1, "code": 1})
-    whole = plan(SIZES, Mixture(weights={"web": 5, "books": 4, "code": 1}))
-    assert whole.tokens == pytest.approx(400)
+def test_without_a_total_the_corpus_keeps_its_size() -> None:
+    assert passes(Mixture()) == pytest.approx({"web": 1, "books": 1, "code": 1})
+    assert passes(Mixture(), {"alone": 12_345}) == {"alone": 1.0}
+    # Wanted 370 of 1,110 each. Code has 40 at most, then books 400: 670 for the web.
+    assert passes(Mixture(weights=EQUAL)) == pytest.approx({"web": 0.67, "books": 4, "code": 4})
+    whole = plan({"web": 500, "books": 500, "code": 200}, Mixture(weights={"web": 5, "books": 4, "code": 1}))
+    assert whole.tokens == pytest.approx(1200)
     assert [part.share for part in whole.parts.values()] == pytest.approx([0.5, 0.4, 0.1])
     assert whole.capped == ()
+    # Less than one pass is no contradiction to it.
+    assert passes(Mixture(most_passes=0.5)) == pytest.approx({"web": 0.5, "books": 0.5, "code": 0.5})
+    assert Mixture().passes_over_all == 1 and Mixture(total_tokens=9).passes_over_all is None
 
 
 def test_with_a_total_the_rest_flows_to_the_others() -> None:

@@ -1,6 +1,7 @@
 """Ten task files of lm-evaluation-harness, run by the harness through our bridge, against our own tasks."""
 
 import dataclasses
+import functools
 import importlib
 import itertools
 import pathlib
@@ -44,8 +45,14 @@ COUNTS = {"boolq": 32, "wnli": 71}  # where no more are at hand
 
 
 @pytest.fixture(scope="module")
-def model(shared_data: pathlib.Path) -> LocalModel:
-    tokenizer = tokenizers.load(shared_data / "tokenizers" / "gpt2")
+def tokenizer(shared_data: pathlib.Path) -> tokenizers.Tokenizer:
+    """A vocabulary of GPT-2's kind, made of the questions themselves: twenty times smaller, so is each step."""
+    texts = [(shared_data / DATA[name]).read_text(encoding="utf-8") for name in ("gsm8k", "cola", "rte")]
+    return tokenizers.train(texts, kind="byte_bpe", vocabulary_size=2500)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: tokenizers.Tokenizer) -> LocalModel:
     torch.manual_seed(3)
     shape = {"width": 16, "layers": 1, "heads": 2, "inner_width": 24, "context_tokens": 256}
     network = Llama(LlamaConfig(vocabulary_size=tokenizer.vocabulary_size, **shape)).double()
@@ -72,8 +79,13 @@ def manager(
         for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
             patch.setenv(name, "1")
         import datasets
+        import lm_eval.evaluator
+        import lm_eval.utils
         from lm_eval.tasks import TaskManager
 
+        # A dozen programs that describe this machine are run with every task, and templates compiled for every text.
+        patch.setattr(lm_eval.evaluator, "add_env_info", lambda results: None)
+        patch.setattr(lm_eval.utils.env, "from_string", functools.cache(lm_eval.utils.env.from_string))
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
         patch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
         datasets.disable_progress_bars()
@@ -104,7 +116,7 @@ def by_harness(manager: Any, model: Any, name: str) -> tuple[dict[str, float], l
 def our_own(model: Any, name: str, shared_data: pathlib.Path, unpacked: pathlib.Path) -> Any:
     task = find_task(name)
     if task.method == "write":  # shorter answers, as in the files
-        task = dataclasses.replace(task, max_new_tokens=24)
+        task = dataclasses.replace(task, max_new_tokens=8)
     folder = unpacked if name == "blimp" else shared_data
     pool = read_task(shared_data / "gsm8k" / "train.jsonl.gz", task) if name == "gsm8k" else None
     return run_task(model, task, read_task(folder / DATA[name], task), limit=LIMIT, pool=pool)
@@ -148,7 +160,7 @@ def test_written_answers_are_found_and_compared_as_the_harness_does(
 
     def generate(prompts: Any, *, max_new_tokens: int, **settings: Any) -> list[Any]:
         assert settings["temperature"] == 0.0
-        return [types.SimpleNamespace(text=next(written)) for _ in prompts]
+        return [types.types.SimpleNamespace(text=next(written)) for _ in prompts]
 
     monkeypatch.setattr(model, "generate", generate)
     monkeypatch.setattr(model, "tokenizer", None)  # so that no prompt is cut: order is what counts
@@ -185,7 +197,7 @@ def request(*arguments: Any) -> Any:
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_the_bridge_answers_as_the_harness_own_model_does(
-    family: str, tmp_path: pathlib.Path, shared_data: pathlib.Path
+    family: str, tmp_path: pathlib.Path, tokenizer: tokenizers.Tokenizer
 ) -> None:
     """The same folder opened by us and by `transformers`, in the harness's own class for it."""
     import transformers
@@ -193,7 +205,6 @@ def test_the_bridge_answers_as_the_harness_own_model_does(
 
     from trivium.evaluation.harness import TriviumLM
 
-    tokenizer = tokenizers.load(shared_data / "tokenizers" / "gpt2")
     row = architecture(family)
     shape = {"width": 16, "layers": 2, "heads": 2, "context_tokens": 40}
     torch.manual_seed(1)
@@ -227,3 +238,25 @@ def test_without_the_harness_the_bridge_says_how_to_install_it(monkeypatch: pyte
     monkeypatch.delitem(sys.modules, "trivium.evaluation.harness", raising=False)
     with pytest.raises(Unsupported, match=r"trivium-lm\[harness\]"):
         importlib.import_module("trivium.evaluation.harness")
+
+
+def test_settings_of_a_task_are_passed_on_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trivium.evaluation.harness import TriviumLM
+
+    seen = []
+
+    def generate(prompts: Any, **settings: Any) -> list[Any]:
+        seen.append(settings)
+        return [types.SimpleNamespace(text="x") for _ in prompts]
+
+    model = LocalModel(Llama(LlamaConfig(vocabulary_size=8, width=8, layers=1, heads=2, inner_width=8)))
+    monkeypatch.setattr(model, "generate", generate)
+    bridge = TriviumLM(model)
+
+    def asked(**settings: Any) -> list[Any]:
+        return [request("a", settings)]
+
+    bridge.generate_until(asked(until=["."], max_gen_toks=6, num_beams=3, length_penalty=0.5))
+    assert seen[0]["beams"] == 3 and seen[0]["length_penalty"] == 0.5 and seen[0]["max_new_tokens"] == 6
+    with pytest.raises(Unsupported, match="foo=1"):
+        bridge.generate_until(asked(until=["."], foo=1))

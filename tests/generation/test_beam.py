@@ -365,7 +365,7 @@ def test_stop_texts_end_beams() -> None:
     model = build("llama")
     settings = settings_of(max_new_tokens=8)
     ends = frequent_tokens(model, 1)
-    steps = beam_search(model, PROMPTS, settings, stopped=lambda ids: ids[-1] in ends)
+    steps = beam_search(model, PROMPTS, settings, stopped=lambda _, ids: ids[-1] in ends)
     wanted = search(model, PROMPTS, replace(settings, eos_ids=ends))
     for ours, theirs in zip(completed(steps), wanted, strict=True):
         same(ours, theirs)
@@ -395,6 +395,31 @@ def test_what_has_no_answers_is_refused() -> None:
         search(model, PROMPTS, settings_of(max_new_tokens=2, constraints=forced))
     (answer,) = search(model, PROMPTS[:1], settings_of(max_new_tokens=2, n=1, constraints=forced))[0]
     assert answer.token_ids == [1, 2]
+
+
+def chain(follows: dict[int, list[int]]) -> Constraints:
+    """After each of these tokens, only what follows it; a token that nothing follows is a dead end."""
+    return Constraints(banned=tuple((a, b) for a, after in follows.items() for b in range(V) if b not in after))
+
+
+def test_a_beam_without_a_token_left_is_dropped_and_the_others_go_on() -> None:
+    model = build("lstm")
+    settings = settings_of(max_new_tokens=3, beams=2, n=1, constraints=chain({5: [2, 3], 2: [4], 3: [], 4: [6], 6: []}))
+    (answer,) = search(model, [[5]], settings)[0]
+    assert answer.token_ids == [2, 4, 6]
+    alone, among = search(model, [[5]], settings), search(model, [[5], [7, 9]], replace(settings, max_new_tokens=3))
+    same(alone[0], among[0])
+
+
+def test_a_prompt_is_refused_with_the_rules_when_all_its_beams_are_dead_and_none_has_ended() -> None:
+    model, rule = build("lstm"), chain({5: [2, 3], 2: [4], 3: [], 4: []})
+    with pytest.raises(ConfigError, match=r"leave no token to choose from[\s\S]*banned=[\s\S]*after 2 new tokens"):
+        search(model, [[7], [5]], settings_of(max_new_tokens=3, beams=2, n=1, constraints=rule))
+    ended = settings_of(max_new_tokens=3, beams=2, n=1, constraints=rule, eos_ids=(3,))
+    assert search(model, [[5]], ended)[0][0].token_ids == [3], "one had ended before the others died"
+    groups = Search(groups=2, diversity_penalty=0.5)
+    with pytest.raises(ConfigError, match="leave no token to choose from"):
+        search(model, [[5]], settings_of(max_new_tokens=3, beams=2, n=1, constraints=rule, search=groups))
 
 
 def test_logits_that_are_not_numbers_are_refused() -> None:

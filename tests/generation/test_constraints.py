@@ -31,6 +31,10 @@ def banned(constraints: Constraints, prompt: list[int], new: list[int], **others
     return applied(constraints, prompt, new, **others)[0].isinf().nonzero()[:, 0].tolist()
 
 
+def kept(logits: torch.Tensor) -> list[list[int]]:
+    return [row.isfinite().nonzero()[:, 0].tolist() for row in logits]
+
+
 @pytest.fixture(scope="module")
 def theirs() -> Any:
     pytest.importorskip("transformers")
@@ -126,6 +130,15 @@ def test_where_every_token_is_banned_the_rules_are_named() -> None:
     assert "min_new_tokens" not in str(told.value), "it took nothing here"
     assert "loosen banned or no_repeat_ngram" in str(told.value)
     assert banned(rule, [2, 3], [5]) == [0, 1, 2, 3, 5], "one token left"
+
+
+def test_a_dead_end_is_permitted_where_others_go_on() -> None:
+    rule = Constraints(no_repeat_ngram=1)
+    histories = [History([0, 1, 2], [3, 4, 5]), History([0, 1, 2], [3, 4, 4])]
+    found = apply(torch.zeros(2, 6), rule, histories, max_new_tokens=9, eos_ids=(), dead_ends=True)
+    assert kept(found) == [[], [5]]
+    with pytest.raises(ConfigError, match="leave no token"):
+        apply(torch.zeros(2, 6), rule, histories, max_new_tokens=9, eos_ids=())
 
 
 def test_a_row_that_the_model_itself_leaves_without_a_token_is_no_fault_of_the_constraints() -> None:

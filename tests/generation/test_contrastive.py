@@ -95,7 +95,9 @@ def test_answers_that_end_leave_the_others_as_they_are(model: nn.Module) -> None
     for prompt, answer in zip(PROMPTS, found, strict=True):
         same(answer, naive(model, prompt, stopping))
         same(answer, search(model, [prompt], stopping)[0])
-    steps = contrastive_search(model, PROMPTS, settings, start_id=start_of(model), stopped=lambda ids: ids[-1] in ends)
+    steps = contrastive_search(
+        model, PROMPTS, settings, start_id=start_of(model), stopped=lambda _, ids: ids[-1] in ends
+    )
     for (answer,), wanted in zip(completed(steps), found, strict=True):
         same(answer, wanted)
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,16 @@ import torch
 from torch import nn
 
 from tests.generation.small import PROMPTS, SHAPES, V, build, start_of
-from trivium.errors import ConfigError
+from trivium.errors import ConfigError, NonFiniteError, UserError
+from trivium.generation import engine as engine_module
+from trivium.generation.adapting import Unadapted
 from trivium.generation.decode import decode
 from trivium.generation.engine import Engine
 from trivium.generation.prefixes import PrefixCache
 from trivium.generation.request import Request, requests
-from trivium.generation.settings import GenerationSettings
+from trivium.generation.settings import Constraints, GenerationSettings
 from trivium.models import architecture
+from trivium.nn.state import State
 
 SAMPLED = {"temperature": 0.9, "top_k": 20, "top_p": 0.95, "seed": 11}
 
@@ -211,8 +215,6 @@ def test_the_prefix_cache_keeps_to_its_room_and_to_its_adapter() -> None:
     assert cache.find(None, [1, 2, 3, 9])[0] == 3
     cache.keep(None, list(range(11)), state_of(list(range(11))))
     assert cache.find(None, [0, 1, 2])[0] == 0
-    cache.clear()
-    assert cache.find(None, [1, 2, 3, 9])[0] == 0
 
 
 def test_equal_prompts_are_read_once() -> None:
@@ -229,16 +231,17 @@ def test_rows_are_routed_with_the_requests_as_they_move() -> None:
     """Every forward is told the adapter of each of its rows, whoever has left."""
     model, seen = build("llama"), []
 
-    def routing(adapters: Any, segments: Any) -> Any:
-        seen.append((list(adapters), segments))
-        return nullcontext()
+    class Watching(Unadapted):
+        def routing(self, adapters: Any, segments: Any) -> Any:
+            seen.append((list(adapters), segments))
+            return nullcontext()
 
     made = [
         request
         for new, adapter in ((1, "a"), (3, "b"), (5, None))
         for request in requests([[new, 2]], GenerationSettings(max_new_tokens=new), adapter=adapter)
     ]
-    engine = Engine(model, routing=routing)
+    engine = Engine(model, adapting=Watching(model))
     engine.submit(made)
     finish(engine)
     names = [adapters for adapters, _ in seen]
@@ -258,12 +261,140 @@ def test_slots_grow_with_what_comes(model: nn.Module) -> None:
     assert_same(made, alone(model, [*asked(2, 1, 3), *asked(5, 2, 6), *asked(8, 3, 14)]))
 
 
-def test_what_does_not_fit_into_memory_is_told() -> None:
+def test_what_does_not_fit_into_memory_fails_alone() -> None:
     model = build("llama")
+    before, huge, after = (
+        requests([[token]], GenerationSettings(max_new_tokens=new))[0] for token, new in ((1, 5), (2, 2**45), (3, 5))
+    )
     engine = Engine(model)
-    engine.submit(requests([[1]], GenerationSettings(max_new_tokens=2**45)))
+    engine.submit([before, huge, after])
+    failed = []
+    while not engine.idle:
+        failed += [request for request in engine.step() if request.error is not None]
+    assert failed == [huge] and huge.finish_reason == "failed"
+    assert "do not fit into memory" in str(huge.error)
+    assert_same([before, after], alone(model, requests([[1], [3]], GenerationSettings(max_new_tokens=5))))
     with pytest.raises(ConfigError, match="do not fit into memory"):
-        engine.step()
+        alone(model, requests([[1]], GenerationSettings(max_new_tokens=2**45)))
+
+
+def test_slots_that_cannot_grow_fail_the_newcomer(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build("llama")
+    (running,) = requests([[5]], GenerationSettings(max_new_tokens=5))
+    (late,) = requests([[4]], GenerationSettings(max_new_tokens=30))
+    engine = Engine(model)
+    engine.submit([running])
+    engine.step()
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("you tried to allocate 7 bytes")
+
+    monkeypatch.setattr(State, "reserve", full)
+    engine.submit([late])
+    finish(engine)
+    assert late.finish_reason == "failed" and late.token_ids == []
+    assert_same([running], alone(model, requests([[5]], GenerationSettings(max_new_tokens=5))))
+
+
+def test_constraints_that_leave_nothing_end_one_answer_and_no_other() -> None:
+    model = build("llama")
+    never = Constraints(forced=(5,), banned=tuple((5, token) for token in range(V)))
+    bad, kindred = requests([[4], [6]], GenerationSettings(max_new_tokens=6, constraints=never))
+    kindred.settings = replace(kindred.settings, max_new_tokens=1)  # ends before the rule bites
+    good = requests([[7]], GenerationSettings(max_new_tokens=12))[0]
+    engine = Engine(model, slots=3)
+    engine.submit([bad, kindred, good])
+    finish(engine)
+    assert bad.finish_reason == "failed" and "leave no token" in str(bad.error) and bad.token_ids == [5]
+    assert kindred.finish_reason == "length" and kindred.token_ids == [5]
+    assert_same([good], alone(model, requests([[7]], GenerationSettings(max_new_tokens=12))))
+
+
+def test_a_row_of_nan_ends_its_own_answer() -> None:
+    model = build("llama")
+    model.embedding.weight.data[9] = float("nan")
+    bad, good = requests([[9], [7]], GenerationSettings(max_new_tokens=4))
+    model.head.weight.data.nan_to_num_(0.0)
+    engine = Engine(model)
+    engine.submit([bad, good])
+    finish(engine)
+    assert isinstance(bad.error, NonFiniteError)
+    assert len(good.token_ids) == 4
+
+
+def test_what_an_engine_cannot_do_is_refused_when_it_is_asked() -> None:
+    engine = Engine(build("gpt2"))
+    good = requests([[1]], GenerationSettings(max_new_tokens=3))
+    for prompt, fields, message in (
+        ([], {}, "has no tokens"),
+        ([V + 9], {}, "holds an id"),
+        ([1] * 40, {}, "learned positions"),
+        ([1], {"beams": 3}, "one answer a request"),
+        ([1], {"stop": ("x",)}, "no stop text would be seen"),
+    ):
+        with pytest.raises(UserError, match=message):
+            engine.submit([*good, *requests([prompt], GenerationSettings(max_new_tokens=3, **fields))])
+    assert engine.idle and good[0].finish_reason is None  # none of them was taken
+    engine.submit(good)
+    finish(engine)
+    assert len(good[0].token_ids) == 3
+    with pytest.raises(ConfigError, match="needs a slot"):
+        Engine(build("gpt2"), slots=0)
+
+
+def test_a_prompt_that_is_cancelled_is_read_no_further() -> None:
+    model = build("llama")
+    engine = Engine(model, slots=2, read_tokens=3)
+    long, short = (requests([prompt], GenerationSettings(max_new_tokens=2))[0] for prompt in ([2] * 40, [3]))
+    engine.submit([long, short])
+    engine.step()
+    engine.cancel(long)
+    read = []
+    model.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].numel()))
+    finish(engine)
+    assert long.token_ids == [] and sum(read) <= 3
+    assert_same([short], alone(model, requests([[3]], GenerationSettings(max_new_tokens=2))))
+
+
+def test_a_request_cancelled_while_others_are_read_with_it_gets_no_token() -> None:
+    model = build("llama")
+    engine = Engine(model, slots=2, read_tokens=4)
+    first, second = requests([[1, 2, 3] * 3] * 2, GenerationSettings(max_new_tokens=3))  # read once, in three pieces
+    engine.submit([first, second])
+    engine.step()
+    engine.cancel(second)
+    finish(engine)
+    assert second.token_ids == [] and second.finish_reason == "cancelled" and len(first.token_ids) == 3
+
+
+def test_slots_are_no_wider_than_those_who_are_in_them() -> None:
+    model = build("t5")
+    engine = Engine(model, slots=4, start_id=start_of(model))
+    engine.submit(requests([[1] * 300], GenerationSettings(max_new_tokens=2)))
+    finish(engine)
+    engine.submit(requests([[1, 2], [3]], GenerationSettings(max_new_tokens=2)))
+    widths = []
+    model.register_forward_pre_hook(
+        lambda _, __, named: widths.append(named["state"].memory.tensors[0][0].shape[2]), with_kwargs=True
+    )
+    finish(engine)
+    assert widths and max(widths) == 2
+
+
+def test_requests_with_equal_settings_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rows, choose = build("llama"), [], engine_module.choose
+
+    def counting(logits: Any, *rest: Any) -> Any:
+        rows.append(len(logits))
+        return choose(logits, *rest)
+
+    monkeypatch.setattr(engine_module, "choose", counting)
+    engine = Engine(model)
+    for seed in range(4):  # as a server has them: equal, but for what the choice does not depend on
+        engine.submit(requests([[seed]], GenerationSettings(max_new_tokens=1 + seed, temperature=0.9, seed=seed)))
+    engine.submit(requests([[9]], GenerationSettings(max_new_tokens=1, temperature=0.5, seed=0)))
+    engine.step()
+    assert sorted(rows) == [1, 4]
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
@@ -277,7 +408,7 @@ def test_fp32_alone_batched_continuous_and_prefix_reused_choose_the_same(name: s
     chance = random.Random(7)
     stem = [chance.randrange(V) for _ in range(4)]
     prompts = [stem + [chance.randrange(V) for _ in range(chance.randint(1, 10))] for _ in range(200)]
-    settings = GenerationSettings(max_new_tokens=12, eos_ids=(3,))
+    settings = GenerationSettings(max_new_tokens=6, eos_ids=(3,))
     expected = alone(model, requests(prompts, settings))
 
     def batched(made: list[Request]) -> None:

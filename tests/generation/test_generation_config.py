@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from trivium.errors import ConfigError, Unsupported
-from trivium.generation.settings import Constraints, GenerationSettings, resolve, token_ids
+from trivium.generation.generation_config import token_ids
+from trivium.generation.resolve import resolve
+from trivium.generation.settings import Constraints, GenerationSettings
 
 # A file with every setting that transformers 4 knew written out at the value that does nothing; of num_return_sequences
 # nothing is taken whatever it says.

@@ -111,7 +111,7 @@ CHAIN: dict[str, Any] = {
 def test_the_whole_chain_is_that_of_transformers(
     theirs: Any, left_out: str | None, new: int, rows: int, dtype: torch.dtype
 ) -> None:
-    from trivium.generation.settings import resolve
+    from trivium.generation.resolve import resolve
 
     file = {name: value for name, value in CHAIN.items() if name != left_out}
     file |= {"do_sample": True, "forced_eos_token_id": 1, "begin_suppress_tokens": [11, 12]}

@@ -1,12 +1,14 @@
 """Argument, else generation_config.json, else greedy; and every refusal."""
 
+import dataclasses
 import math
 from typing import Any
 
 import pytest
 
 from trivium.errors import ConfigError, Unsupported
-from trivium.generation.settings import PROCESSORS, Constraints, GenerationSettings, Search, resolve
+from trivium.generation.resolve import resolve
+from trivium.generation.settings import PROCESSORS, Constraints, GenerationSettings, Search
 
 
 @pytest.mark.parametrize(
@@ -197,3 +199,9 @@ def test_a_misspelt_setting_is_refused_with_a_suggestion() -> None:
 def test_one_stop_text_may_be_given_bare() -> None:
     assert resolve({}, max_new_tokens=1, stop="END").stop == ("END",)
     assert resolve({}, max_new_tokens=1, stop=["a", "b"]).stop == ("a", "b")
+
+
+def test_none_stands_for_nothing_asked() -> None:
+    names = [field.name for field in dataclasses.fields(GenerationSettings) if field.name not in ("max_new_tokens",)]
+    nothing = dict.fromkeys(set(names) - {"eos_ids"})
+    assert resolve({}, max_new_tokens=4, **nothing) == GenerationSettings(max_new_tokens=4)

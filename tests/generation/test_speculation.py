@@ -15,7 +15,7 @@ from trivium.errors import ConfigError, NonFiniteError, Unsupported
 from trivium.generation.decode import decode
 from trivium.generation.request import Request, requests
 from trivium.generation.sampling import probabilities, source_of_chance
-from trivium.generation.settings import GenerationSettings
+from trivium.generation.settings import Constraints, GenerationSettings
 from trivium.generation.speculation import Draft, ModelDraft, PromptLookup, check_draft, speculate
 from trivium.nn.output import Output
 from trivium.nn.state import State
@@ -173,8 +173,34 @@ def test_what_cannot_be_drafted_is_refused() -> None:
     small = nn.Module()
     small.config = SimpleNamespace(vocabulary_size=V - 1)
     with pytest.raises(ConfigError, match="the draft model has another vocabulary"):
-        check_draft(build("llama"), small)
+        check_draft(build("llama"), small, request)
+    with pytest.raises(ConfigError, match="the draft model's learned positions"):
+        check_draft(build("llama"), build("gpt2"), requests([[1] * 30], GenerationSettings(max_new_tokens=4))[0])
+    with pytest.raises(Unsupported, match="cannot be rolled back"):
+        check_draft(build("llama"), lstm, request)
     broken = build("llama")
     broken.norm.weight.data[0] = float("nan")
     with pytest.raises(NonFiniteError):
         run(broken, request, PromptLookup())
+
+
+def test_nan_after_a_guess_is_no_token() -> None:
+    model, prompt = build("llama"), PROMPTS[0]
+    answer = plain(model, prompt, max_new_tokens=6).token_ids
+    place = next(i for i in range(1, 6) if answer[i] not in (*prompt, *answer[:i]))
+    model.embedding.weight.data[answer[place]] = float("nan")
+    for fields in ({}, {"temperature": 1e-3, "seed": 0}):
+        (request,) = requests([prompt], GenerationSettings(max_new_tokens=6, **fields))
+        with pytest.raises(NonFiniteError):
+            run(model, request, Oracle(prompt, answer))
+        assert all(log_prob == log_prob for log_prob in request.log_probs)
+
+
+def test_constraints_after_a_wrong_guess_are_nobodys_business() -> None:
+    model, prompt = build("llama"), PROMPTS[0]
+    wrong = next(t for t in range(V) if t not in plain(model, prompt, max_new_tokens=8).token_ids)
+    dead_end = Constraints(banned=tuple((wrong, token) for token in range(V)))
+    expected = plain(model, prompt, max_new_tokens=8, constraints=dead_end)
+    (request,) = requests([prompt], expected.settings)
+    run(model, request, Fixed(wrong, wrong))
+    assert request.token_ids == expected.token_ids

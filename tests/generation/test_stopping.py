@@ -30,9 +30,76 @@ def test_bytes_that_are_no_character_come_as_replacements_and_late() -> None:
     assert "".join(shown) == "\ufffd" * 6
 
 
-@given(st.binary(max_size=12))
+@given(st.binary(max_size=12) | st.lists(st.sampled_from([0x61, 0x80, 0x9F, 0xE2, 0xF0]), max_size=60).map(bytes))
 def test_pieces_together_are_the_whole_text(data: bytes) -> None:
     assert "".join(pieces(data)) == decode_bytes(data)
+
+
+# Bytes that begin, go on with, end and break characters, several at once as well; and a token without text.
+PARTS = [
+    b"",
+    b"a",
+    b" b",
+    b"\x80",
+    b"\xe2",
+    b"\xe2\x82",
+    b"\x82\xac",
+    b"\xac\xf0\x9f",
+    b"\x98",
+    b"\x98\x80",
+    "é€😀".encode(),
+]
+
+
+@given(st.lists(st.sampled_from(range(len(PARTS))), max_size=60), st.integers(1, 6))
+def test_pieces_together_are_the_whole_text_of_any_tokens_however_long(tokens: list[int], times: int) -> None:
+    def decode(ids: Sequence[int]) -> str:
+        return b"".join(PARTS[i] for i in ids).decode("utf-8", "replace")
+
+    text = TokenText(decode)
+    shown = "".join([*(text.push(token) for token in tokens * times), text.flush()])
+    assert shown == decode(tokens * times)
+
+
+@given(st.lists(st.sampled_from(["a", "é", "€", "😀", "▁x"]), max_size=40), st.booleans())
+def test_a_vocabulary_that_spells_a_run_of_bytes_as_a_whole_loses_nothing(words: list[str], after: bool) -> None:
+    """As in sentencepiece with fallback to bytes: one U+FFFD a byte while any of the run is no character."""
+    tokens: list[int | str] = []
+    for word in words:
+        tokens += [word] if "▁" in word else list(word.encode())
+
+    def decode(ids: Sequence[int]) -> str:
+        whole, run = "", b""
+        for token in [*(tokens[i] for i in ids), ""]:
+            if isinstance(token, int):
+                run += bytes([token])
+                continue
+            try:
+                whole += run.decode()
+            except UnicodeDecodeError:
+                whole += "\ufffd" * len(run)
+            whole, run = whole + token.replace("▁", " "), b""
+        return whole.removeprefix(" ")
+
+    context = [0] if after and tokens and isinstance(tokens[0], str) else []
+    text = TokenText(decode, context)
+    new = range(len(context), len(tokens))
+    assert "".join([*map(text.push, new), text.flush()]) == decode(range(len(tokens)))[len(decode(context)) :]
+
+
+@pytest.mark.parametrize("part", [b"", b"\x80", b"\xac\xe2\x82", b"\xf0", b"a\xe2"])
+def test_a_step_looks_at_a_few_tokens_only(part: bytes) -> None:
+    longest = 0
+
+    def decode(ids: Sequence[int]) -> str:
+        nonlocal longest
+        longest = max(longest, len(ids))
+        return (part * len(ids)).decode("utf-8", "replace")
+
+    text = TokenText(decode)
+    shown = "".join([*(text.push(0) for _ in range(300)), text.flush()])
+    assert longest <= 20
+    assert shown == decode(range(300))
 
 
 @given(st.text(max_size=8))

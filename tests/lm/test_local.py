@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+import trivium
 from trivium.errors import ConfigError, DataError, Unsupported
 from trivium.generation.settings import Constraints, Search
 from trivium.lm.local import LocalModel
@@ -70,9 +71,35 @@ def test_beams_end_at_a_stop_text_and_come_best_first(model: LocalModel) -> None
     assert len(answers) == 3
     totals = [sum(answer.logprobs) / len(answer.token_ids) for answer in answers]
     assert totals == sorted(totals, reverse=True)
-    stop = answers[0].text[1:3]
-    (stopped,) = model.generate("the", max_new_tokens=6, beams=4, stop=stop)
-    assert stop not in stopped.text
+    passes = []
+    handle = model.network.register_forward_pre_hook(lambda *_: passes.append(1))
+    whole = model.generate("the", max_new_tokens=12, beams=2)[0]
+    grown = len(passes)
+    for stop in {whole.text[:1], whole.text[1:3]}:  # at the first new token, and across tokens
+        passes.clear()
+        (stopped,) = model.generate("the", max_new_tokens=12, beams=2, length_penalty=0.0, stop=stop)
+        assert stop not in stopped.text
+        assert stopped.finish_reason == "length" or len(passes) < grown, "the search went on past the stop text"
+    handle.remove()
+
+
+@pytest.mark.parametrize("kind", ["word", "wordpiece", "byte_bpe"])
+def test_a_search_sees_a_stop_text_at_the_first_new_token(kind: str) -> None:
+    """Also where the vocabulary writes the space before a word only after another word."""
+    size = {} if kind == "word" else {"vocabulary_size": 290 if kind == "byte_bpe" else 60}
+    options = {"minimum_count": 1} if kind == "word" else {}
+    vocabulary = trivium.tokenizers.train(small.TEXTS * 2, kind=kind, **size, **options)
+    speaking = LocalModel(small.network("llama", vocabulary.vocabulary_size), vocabulary)
+    prompt = vocabulary.encode("the cat")
+    whole = speaking.generate([prompt], max_new_tokens=6, beams=3, n=3)
+    passes = []
+    speaking.network.register_forward_pre_hook(lambda *_: passes.append(1))
+    # Whatever any beam says first ends it at once.
+    stops = {answer.text[:1] for answer in speaking.generate([prompt], max_new_tokens=1, beams=9, n=9) if answer.text}
+    assert whole and stops
+    passes.clear()
+    speaking.generate([prompt], max_new_tokens=6, beams=3, stop=tuple(stops), search=Search(early_stopping=True))
+    assert len(passes) <= 2
 
 
 def test_the_best_of_several_is_one_of_them(model: LocalModel) -> None:

@@ -55,13 +55,17 @@ def test_causal_scores_are_sums_of_log_probabilities(tokenizer: Any, name: str) 
         assert model.score([pair])[0].logprob == pytest.approx(logprob, abs=1e-10), "company does not matter"
 
 
-def test_the_greedy_continuation_is_seen_to_be_greedy(tokenizer: Any) -> None:
-    model = model_of("llama", tokenizer)
-    ids = tokenizer.encode("the cat") + model.generate("the cat", max_new_tokens=3)[0].token_ids
-    text = tokenizer.decode(ids)
-    if tokenizer.encode(text) == ids and text.startswith("the cat"):
-        assert model.score([("the cat", text[len("the cat") :])])[0].is_greedy
-    assert not model.score([("the cat", " sat on the mat and the dog ran")])[0].is_greedy
+@pytest.mark.parametrize(("name", "context"), [("gpt2", "the cat"), ("llama", "cats run"), ("lstm", "the cat sat on")])
+def test_the_greedy_continuation_is_seen_to_be_greedy(tokenizer: Any, name: str, context: str) -> None:
+    model = model_of(name, tokenizer)
+    (answer,) = model.generate(context, max_new_tokens=3)
+    assert tokenizer.encode(context + answer.text) == tokenizer.encode(context) + answer.token_ids
+    (score,) = model.score([(context, answer.text)])
+    assert (score.is_greedy, score.tokens) == (True, 3)
+    assert score.logprob == pytest.approx(sum(answer.logprobs), abs=1e-10)
+    # One token that is not the most probable one is enough, wherever it stands.
+    assert not model.score([(context, answer.text + " cat")])[0].is_greedy
+    assert not model.score([(context, " cat" + answer.text)])[0].is_greedy
 
 
 def test_an_empty_context_is_the_beginning_of_a_document(tokenizer: Any) -> None:

@@ -124,7 +124,7 @@ def test_every_alteration_is_found(place: pathlib.Path) -> None:
 def test_data_that_forgot_says_so(place: pathlib.Path) -> None:
     forget(pathlib.Path("data"), "3.txt", ())
     corpus = next(link for link in trace("runs/base").links if link.kind == "corpus")
-    assert corpus.note == "1 documents have been forgotten since: what was trained on it saw them"
+    assert corpus.note == "1 document has been forgotten since: what was trained on it saw it"
 
 
 def test_what_is_not_on_this_machine_is_told(place: pathlib.Path) -> None:

@@ -21,8 +21,9 @@ START, END = 0, 4
 
 
 def greedy(model: nn.Module, prompts: list[list[int]], **fields: object) -> list[list[int]]:
+    """Two at a time: who waits takes the place, and the source, of one that has ended."""
     asked = requests(prompts, GenerationSettings(**fields))
-    for _ in decode(model, asked, start_id=START):
+    for _ in decode(model, asked, start_id=START, slots=2):
         pass
     return [request.token_ids for request in asked]
 

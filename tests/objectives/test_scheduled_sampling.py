@@ -98,6 +98,16 @@ def test_with_every_word_forced_it_is_teacher_forcing(tracer: Tracer) -> None:
         assert loss.metrics.get("own_words", 0) == 0
 
 
+def test_smoothed_targets() -> None:
+    tracer = READING[0]
+    model = tracer.build(**tracer.without_dropout).train()
+    wanted = seq2seq(model, pairs_of(), label_smoothing=0.1)
+    for batch in (scheduled(1.0), pairs_of()):
+        loss = scheduled_sampling(model, batch, label_smoothing=0.1)
+        assert torch.equal(loss.total, wanted.total)
+        assert torch.equal(loss.metrics["nll"], wanted.metrics["nll"])
+
+
 def test_parts_give_what_the_whole_gives() -> None:
     model, batch = READING[0].build(), scheduled(0.2)
     whole = scheduled_sampling(model, batch)

@@ -1,6 +1,7 @@
 """`prepare`: from text to shards, counted, deterministic, whole or not at all."""
 
 import errno
+import io
 import itertools
 import json
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from trivium import tokenizers
+from trivium.cli.main import main
 from trivium.data import sources
 from trivium.data.prepared import Prepared, open_prepared
 from trivium.data.quality import QualityConfig
@@ -256,3 +258,57 @@ def test_a_replacement_killed_between_its_renames_is_undone(source: Path, tmp_pa
         stop()
     assert open_prepared(tmp_path / "out").fingerprint == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """The lines that `trivium prepare` prints."""
+    assert main(["prepare", *words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_forgetting_tells_a_document_from_its_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The end of each of two books is held out: one document, on two sides."""
+    for name in "ab":
+        words = (f"{name}{n * n % 89}" + "." * (n % 9 == 0) for n in range(600))
+        (tmp_path / "books" / f"{name}.txt").parent.mkdir(exist_ok=True)
+        (tmp_path / "books" / f"{name}.txt").write_text(" ".join(words))
+    prepared = run(tmp_path / "books", tmp_path / "out", split="tail", vocabulary_size=300)
+    base = tmp_path / "runs" / "base"
+    base.mkdir(parents=True)
+    (base / "trivium.json").write_text(json.dumps({"data_fingerprint": prepared.fingerprint}))
+    asked = ("--forget", "a.txt", "--output", str(prepared.folder), "--runs")
+    first = command(capsys, *asked, str(tmp_path / "runs"))
+    assert first[0].startswith("removed: 1 document in 2 places, with ")
+    assert first[1:] == ["runs that saw it: 1", f"  {base}: trained on it"]
+    again = command(capsys, *asked, str(tmp_path / "elsewhere"))
+    assert again == ["already forgotten: there was nothing to remove", *first[1:]]
+
+
+def test_links_out_of_a_folder_are_told_and_not_read(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("nobody is to be trained on this secret of mine. " * 9)
+    (source / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (source / "twice.txt").symlink_to("001.txt")
+    (source / "round").symlink_to("..")
+    prepared = run(source, tmp_path / "out")
+    lines = (tmp_path / "out" / "passed_over.jsonl").read_text().splitlines()
+    told = {row["name"]: row["reason"] for row in map(json.loads, lines)}
+    assert (
+        told.items()
+        >= {
+            "link.txt": "the link leads out of the folder",
+            "round": "the link leads out of the folder",
+            "twice.txt": "the link leads to what is read where it lies",
+        }.items()
+    )
+    assert not any("secret" in text for side in ("train", "validation") for text in prepared.texts(side))
+    with pytest.raises(DataError, match="the link leads out of the folder"):
+        run(source, tmp_path / "strict", skip_unreadable=False)
+
+
+def test_a_terminal_of_few_characters(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii", write_through=True))
+    assert main(["prepare", str(source), "--output", str(tmp_path / "é"), "--vocabulary-size", "400"]) == 0
+    lines = shown.getvalue().decode("ascii").splitlines()
+    assert any(line.split()[:2] == ["duplicate", "-1"] for line in lines)
+    assert "\\xe9/funnel.html shows" in lines[-1]

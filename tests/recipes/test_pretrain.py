@@ -13,11 +13,15 @@ from trivium.checkpoints.tensors import TensorFile
 from trivium.cli import arguments
 from trivium.cli.main import find_verb
 from trivium.errors import ConfigError, StorageError, Unsupported, UserError
+from trivium.models import ARCHITECTURES
+from trivium.models import architecture as trivium_architecture
 from trivium.recipes.pretrain import BatchConfig, ModelConfig, PretrainConfig, VocabularyConfig, build_model, pretrain
 from trivium.recipes.training import TrainingConfig
 from trivium.training.learners.supervised import SupervisedLearner
 from trivium.training.run import Run
 from trivium.training.schedules import ScheduleConfig
+
+LEFT_TO_RIGHT = [each.name for each in ARCHITECTURES if each.kind in ("decoder", "recurrent")]
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +47,9 @@ def final_weights(run: Run) -> dict:
     return TensorFile(run.checkpoints / "last" / "model.safetensors").read_all()
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "lstm"])
+@pytest.mark.parametrize("architecture", LEFT_TO_RIGHT)
 def test_every_architecture_that_reads_left_to_right(architecture: str, notes: pathlib.Path, tmp_path: pathlib.Path):
-    heads = None if architecture == "lstm" else 2
+    heads = 2 if trivium_architecture(architecture).kind == "decoder" else None
     model = ModelConfig(architecture=architecture, width=32, layers=1, heads=heads)
     run = pretrain(recipe(notes, tmp_path, model=model))
     rows = run.metrics()
@@ -143,7 +147,8 @@ def test_the_saved_model_says_what_it_was_trained_on(notes: pathlib.Path, tmp_pa
     ("model", "message"),
     [
         (ModelConfig(architecture="lama"), "did you mean"),
-        (ModelConfig(architecture="bert"), "reads left to right"),
+        (ModelConfig(architecture="bert"), r"reads left to right(.|\n)*expected: " + ", ".join(LEFT_TO_RIGHT)),
+        (ModelConfig(embedding_width=16), "as wide as its blocks"),
         (ModelConfig(architecture="lstm", heads=2), "no attention heads"),
         (ModelConfig(width=33, heads=2), "heads do not divide the width"),
         (ModelConfig(layers=0), "at least 1"),
@@ -186,3 +191,19 @@ def test_a_refused_run_can_be_corrected_and_started_again(notes: pathlib.Path, t
     with pytest.raises(ConfigError):
         pretrain(recipe(notes, tmp_path, steps=2, schedule=ScheduleConfig(kind="wsd", warmup_steps=5)))
     assert pretrain(recipe(notes, tmp_path, steps=2)).metrics()[-1]["step"] == 2
+
+
+def test_a_recurrent_model_may_have_a_narrow_embedding():
+    model = build_model(ModelConfig(architecture="gru", width=32, layers=1, embedding_width=8), 300, 32)
+    assert model.embedding.weight.shape == (300, 8)
+
+
+def test_the_usual_warmup_shrinks_with_a_short_run_and_another_is_refused(notes: pathlib.Path, tmp_path: pathlib.Path):
+    usual = PretrainConfig(data=notes).schedule
+    run = pretrain(recipe(notes, tmp_path, steps=9, schedule=usual))
+    assert run.metrics()[-1]["step"] == 9
+    assert usual.warmup_steps == 20 and run.config["schedule"]["warmup_steps"] == 1
+    pretrain(recipe(notes, tmp_path, steps=9, schedule=usual, resume=True))  # the same settings, the same run
+    asked = dataclasses.replace(usual, warmup_steps=10)
+    with pytest.raises(ConfigError, match="the warm-up is as long as the run"):
+        pretrain(recipe(notes, tmp_path, run="asked", steps=9, schedule=asked))

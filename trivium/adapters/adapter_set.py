@@ -55,12 +55,16 @@ class AdapterSet(nn.Module):
             )
 
 
+def has_adapters(model: nn.Module) -> bool:
+    """Whether an adapter is attached to ``model``, active or not."""
+    return isinstance(getattr(model, "adapters", None), AdapterSet)
+
+
 def adapters_of(model: nn.Module) -> AdapterSet:
     """The adapters of ``model``; ``ConfigError`` where it has none."""
-    found = model._modules.get("adapters")
-    if found is None:
+    found = getattr(model, "adapters", None)
+    if not isinstance(found, AdapterSet):
         raise ConfigError("the model has no adapters", fix="attach(model, name, config) or load_peft(model, folder)")
-    assert isinstance(found, AdapterSet)
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from trivium.adapters.adapter_set import AdapterSet, adapters_of, first_weight
+from trivium.adapters.adapter_set import AdapterSet, adapters_of, first_weight, has_adapters
 from trivium.adapters.lora import LoRAConfig, LoRALinear, LowRankUpdate
 from trivium.adapters.prefix import Prefix, PrefixConfig
 from trivium.errors import ConfigError, Unsupported
@@ -109,8 +109,7 @@ def attach(model: nn.Module, name: str, config: AdapterConfig) -> None:
     larger than its matrix, and ``Unsupported`` for a prefix on a model without a key-value cache; the model is then
     as it was before.
     """
-    held = model._modules.get("adapters")
-    adapters = held if isinstance(held, AdapterSet) else AdapterSet()
+    adapters = adapters_of(model) if has_adapters(model) else AdapterSet()
     if not name.isidentifier() or name in adapters.configs:
         raise ConfigError(
             "an adapter needs a name of its own, of letters, digits and underscores",
@@ -138,7 +137,7 @@ def attach(model: nn.Module, name: str, config: AdapterConfig) -> None:
 
 def _freeze(model: nn.Module) -> None:
     """The base is frozen when its first adapter comes; later adapters leave the earlier ones trainable."""
-    if "adapters" not in model._modules:
+    if not has_adapters(model):
         model.requires_grad_(False)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trivium.adapters.adapter_set import adapters_of
+from trivium.adapters.adapter_set import adapters_of, has_adapters
 from trivium.errors import ConfigError, Unsupported
 from trivium.nn.state import KeyValueCache, State
 
@@ -69,18 +69,18 @@ def begin(model: nn.Module, rows: Sequence[str | None], capacity: int) -> State:
 
 def begin_active(model: nn.Module, rows: Sequence[str | None], capacity: int) -> State:
     """``begin`` for any model: ``None`` stands for the active adapter, and a model without adapters begins empty."""
-    if "adapters" not in model._modules:
+    if not has_adapters(model):
         return model.new_state(len(rows), capacity)
     active = adapters_of(model).routing.active
     return begin(model, [name or active for name in rows], capacity)
 
 
-def active_tokens(model: nn.Module) -> int:
-    """Positions that the active adapter puts before every text."""
-    if "adapters" not in model._modules:
+def prefix_tokens(model: nn.Module, adapter: str | None = None) -> int:
+    """Positions that ``adapter``, or the active one, puts before every text."""
+    if not has_adapters(model):
         return 0
     adapters = adapters_of(model)
     for name, found in adapters.prefixes.items():
-        if name == adapters.routing.active and isinstance(found, Prefix):
+        if name == (adapter or adapters.routing.active) and isinstance(found, Prefix):
             return found.tokens
     return 0

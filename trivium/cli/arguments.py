@@ -10,6 +10,7 @@ import io
 import itertools
 import os
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -64,11 +65,21 @@ def _leading_setting(verb: Verb, leading: list[str], flags: Sequence[Flag]) -> l
     name = f"--{verb.leading}"
     several = any(flag.name == name and flag.takes_several for flag in flags)
     if len(leading) > 1 and not several:
-        raise UserError(f"{verb.name} takes one {verb.leading}", received=" ".join(leading), fix=f"try: {verb.example}")
+        raise UserError(
+            f"{verb.name} takes one {verb.leading}", received=shlex.join(leading), fix=_meant(verb, leading)
+        )
     dashed = [word for word in leading if word.startswith("-") and word != "-"]
     if dashed and several:
         raise UserError("a name that begins with a dash", received=dashed[0], fix=f"write it as ./{dashed[0]}")
     return [f"{name}={leading[0]}"] if dashed else [name, *leading]
+
+
+def _meant(verb: Verb, leading: Sequence[str]) -> str:
+    """A command line that works, of the words that were given where it can be told what they are for."""
+    if verb.second is None:
+        return f"try: {verb.example}"
+    first, rest = shlex.quote(leading[0]), shlex.quote(" ".join(leading[1:]))
+    return f"name what the rest is for: trivium {verb.name} {first} --{verb.second} {rest}"
 
 
 def _require(verb: Verb, flags: Sequence[Flag], given: set[str]) -> None:

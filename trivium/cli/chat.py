@@ -10,8 +10,9 @@ import tyro
 
 from trivium.cli import arguments, probabilities
 from trivium.cli.chat_commands import COMMANDS, Reply, obey
-from trivium.cli.conversation import Conversation
+from trivium.cli.conversation import Conversation, check_output
 from trivium.cli.dry_run import using
+from trivium.cli.interrupts import Interrupts
 from trivium.cli.output import print_plan
 from trivium.cli.sampling import Sampling
 from trivium.cli.terminal import Reader, console, edited, write
@@ -51,6 +52,8 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
         raise UserError(
             "a chat is for people", received="--json", fix="use: trivium generate MODEL --prompt TEXT --json"
         )
+    if settings.output is not None:
+        check_output(settings.output)  # not after the first answer
     model = load(settings.model, adapter=settings.adapter, device=settings.device, dtype=settings.dtype)
     if "chat" not in model.capabilities:
         able = ", ".join(sorted(model.capabilities))
@@ -73,26 +76,39 @@ class Chat:
         self._reader = Reader([command.name for command in COMMANDS])
 
     def run(self) -> None:
-        """Reads what is said and answers it, until it ends or says /quit."""
-        while True:
-            try:
-                line = self._reader.read()
-            except EOFError:
-                if self._view.is_terminal:
-                    print()
-                return
-            except KeyboardInterrupt:
-                if not sys.stdin.isatty():
-                    raise
-                print("\n(Ctrl-D or /quit leaves)", file=sys.stderr)
-                continue
-            if line.startswith("//"):  # a question that begins with a slash
-                self._ask(line[1:])
-            elif line.startswith("/"):
-                if not self._follow(obey(self._conversation, line)):
-                    return
-            elif line.strip():
-                self._ask(line)
+        """Reads what is said and answers it, until it ends or says /quit.
+
+        On a terminal Ctrl-C ends what is being done, wherever it is, and never the chat.
+        """
+        with Interrupts(sys.stdin.isatty()) as interrupts:
+            going = True
+            while going:
+                self._keep()
+                try:
+                    interrupts.listen()
+                    going = self._turn()
+                    interrupts.ignore()
+                except KeyboardInterrupt:
+                    if not sys.stdin.isatty():
+                        raise
+                    print("\n(Ctrl-D or /quit leaves)", file=sys.stderr)
+            self._keep()
+
+    def _turn(self) -> bool:
+        """What is said next, and what comes of it; False to leave."""
+        try:
+            line = self._reader.read()
+        except EOFError:
+            if self._view.is_terminal:
+                print()
+            return False
+        if line.startswith("//"):  # a question that begins with a slash
+            self._ask(line[1:])
+        elif line.startswith("/"):
+            return self._follow(obey(self._conversation, line))
+        elif line.strip():
+            self._ask(line)
+        return True
 
     def _follow(self, reply: Reply) -> bool:
         """Does what came of a command; False to leave."""
@@ -106,23 +122,31 @@ class Chat:
             self._edit(reply.edit)
         if reply.ask is not None:
             write(self._view, f"> {reply.ask}\n", "dim")
-            self._ask(reply.ask)
+            self._ask(reply.ask, instead=True)
         return not reply.leave
 
-    def _ask(self, question: str) -> None:
+    def _ask(self, question: str, *, instead: bool = False) -> None:
+        """Answers a question; `instead` of the last one, which stays where this one cannot be answered."""
         try:
-            self._conversation.ask(question.strip(), lambda piece: write(self._view, piece, "cyan"))
+            self._conversation.ask(question.strip(), lambda piece: write(self._view, piece, "cyan"), instead=instead)
         except UserError as error:  # too long a conversation, say: the rest can go on
             print(f"error: {error}\n  /undo, /reset or another /sampler may help", file=sys.stderr)
             return
         self._view.print()
         if self._probabilities:
             self._look()
-        if self._output is not None:
+
+    def _keep(self) -> None:
+        """Saves an answer where that is asked for; a disk that is full ends no conversation."""
+        if self._output is None or not self._conversation.unsaved:
+            return
+        try:
             self._conversation.save(self._output)
+        except (OSError, UserError) as error:
+            print(f"error: {self._output} is not saved: {error}\n  /save FILE saves elsewhere", file=sys.stderr)
 
     def _edit(self, question: str) -> None:
-        """Lets the last question, which was taken back, be changed; what is empty then is not asked."""
+        """Lets the last question be changed and asked instead; where it is empty then, what was said stays."""
         changed = edited(question)
         if changed is None:
             try:
@@ -130,9 +154,9 @@ class Chat:
             except (EOFError, KeyboardInterrupt):
                 changed = ""
         if not changed.strip():
-            write(self._view, "  nothing is asked; the question is forgotten\n", "dim")
+            write(self._view, "  nothing is asked; what was said stays\n", "dim")
             return
-        self._ask(changed)
+        self._ask(changed, instead=True)
 
     def _look(self) -> None:
         seen = self._conversation.seen()

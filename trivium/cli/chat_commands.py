@@ -11,7 +11,6 @@ from trivium.cli.dry_run.using import choosing
 from trivium.cli.sampling import Sampling
 from trivium.config import did_you_mean
 from trivium.errors import ConfigError, UserError
-from trivium.generation.settings import resolve
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,9 +20,9 @@ class Reply:
     text: str = ""
     """What to tell."""
     ask: str | None = None
-    """A question to ask next, as if it had been typed."""
+    """A question to ask next instead of the last one, as if it had been typed."""
     edit: str | None = None
-    """A question to let the person change before it is asked."""
+    """The last question, to let the person change it before it is asked again."""
     probabilities: bool | None = None
     """Show the probabilities after each answer from now on, or no more."""
     look: bool = False
@@ -84,15 +83,21 @@ def _undo(conversation: Conversation, rest: str) -> Reply:
 
 
 def _edit(conversation: Conversation, rest: str) -> Reply:
-    question = conversation.undo()
+    question = conversation.question
     if question is None:
         return _NOTHING
     return Reply(ask=rest) if rest else Reply(edit=question)
 
 
 def _retry(conversation: Conversation, rest: str) -> Reply:
-    question = conversation.undo()
+    question = conversation.question
     return _NOTHING if question is None else Reply(ask=question)
+
+
+def _history(conversation: Conversation, rest: str) -> Reply:
+    who = {"system": "told before", "user": "you", "assistant": "model"}
+    lines = [f"{who[message['role']]}: {message['content']}" for message in conversation.messages]
+    return Reply(text="\n".join(lines)) if lines else _NOTHING
 
 
 def _reset(conversation: Conversation, rest: str) -> Reply:
@@ -131,23 +136,56 @@ def _sampler(conversation: Conversation, rest: str) -> Reply:
         if changes.get("temperature") is not None:
             left_out["greedy"] = False
         conversation.change_sampling(**{**left_out, **changes})
-    steps = choosing(resolve(conversation.model.generation, **conversation.sampling.arguments()))
-    return Reply(text="tokens are chosen so: " + ", then ".join(steps))
+    return Reply(text="tokens are chosen so: " + ", then ".join(choosing(conversation.settings())))
 
 
 def _temperature(conversation: Conversation, rest: str) -> Reply:
     return _sampler(conversation, f"temperature={rest}" if rest else "")
 
 
+def _seed(conversation: Conversation, rest: str) -> Reply:
+    if rest:
+        conversation.change_sampling(**_assignments(f"seed={rest}"))
+    seed = conversation.sampling.seed
+    if seed is None:
+        return Reply(text="there is no seed: each answer is drawn anew")
+    return Reply(text=f"the seed is {seed}: the same conversation gets the same answer")
+
+
+def _settings(conversation: Conversation, rest: str) -> Reply:
+    """Each setting as it is in force: what was asked for, else what the model's own file says."""
+    effective = conversation.settings()
+    rows = []
+    for name in typing.get_type_hints(Sampling):
+        value = getattr(conversation.sampling, name)
+        for place in (effective, effective.constraints):
+            value = getattr(place, name, value)
+        rows.append((name, _in_words(value)))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {value}" for name, value in rows]
+    return Reply(
+        text="\n".join([*lines, "/sampler NAME=VALUE changes one; /sampler tells what is done in which order"])
+    )
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(each if each.isidentifier() else repr(each) for each in value) or "none"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _assignments(text: str) -> dict[str, Any]:
     """`temperature=0.7,top_p=0.9` as values. Raises `ConfigError` for what is no setting of sampling."""
-    kinds = typing.get_type_hints(Sampling)
+    # A text may hold a comma or a space: those are for the command line.
+    kinds = {name: kind for name, kind in typing.get_type_hints(Sampling).items() if "str" not in str(kind)}
     values: dict[str, Any] = {}
     for part in text.replace(",", " ").split():
         name, equals, value = part.partition("=")
         name = name.strip().replace("-", "_")
-        if name not in kinds or name == "stop" or not equals:
-            near = did_you_mean(name, [*SAMPLERS, *(kind for kind in kinds if kind != "stop")])
+        if name not in kinds or not equals:
+            near = did_you_mean(name, [*SAMPLERS, *kinds])
             raise ConfigError(
                 "there is no such sampler",
                 received=part,
@@ -196,6 +234,7 @@ COMMANDS = (
     Command(name="/undo", takes="", summary="forget the last question and its answer", obey=_undo),
     Command(name="/edit", takes="[TEXT]", summary="change the last question, in $EDITOR or here", obey=_edit),
     Command(name="/retry", takes="", summary="ask the last question again", obey=_retry),
+    Command(name="/history", takes="", summary="everything said so far", obey=_history),
     Command(name="/reset", takes="", summary="forget everything said", obey=_reset),
     Command(name="/system", takes="[TEXT]", summary="what the model is told before; - for nothing", obey=_system),
     Command(name="/save", takes="FILE", summary="write the conversation to a file", obey=_save),
@@ -209,6 +248,8 @@ COMMANDS = (
     Command(
         name="/temperature", takes="0.7", summary="how freely to choose; 0: always the likeliest", obey=_temperature
     ),
+    Command(name="/seed", takes="[7]", summary="what chance begins with; none: each answer anew", obey=_seed),
+    Command(name="/settings", takes="", summary="every setting as it is now", obey=_settings),
     Command(
         name="/probabilities",
         takes="[on|off]",

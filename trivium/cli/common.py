@@ -50,6 +50,12 @@ _WHY_HERE: dict[tuple[str, str], str] = {
     ("doctor", "--dtype"): "it measures every number format there is",
     ("doctor", "--minutes"): "how long it measures is counted in seconds: --seconds",
 }
+# Flags of one verb that mean nothing for another one beside it.
+_ALIKE: dict[tuple[str, str], str] = {
+    ("chat", "--draft"): "an answer that is shown as it is written cannot be drafted: trivium generate has it",
+    ("chat", "--beams"): "an answer that is shown as it is written is not searched for: trivium generate has it",
+    ("chat", "--n"): "a conversation has one answer to each question; /retry gives another",
+}
 
 
 def check(verb: Verb, words: Sequence[str], flags: Sequence[Flag]) -> None:
@@ -64,7 +70,7 @@ def check(verb: Verb, words: Sequence[str], flags: Sequence[Flag]) -> None:
         name = spelled(word)
         if not _LIKE_A_FLAG.fullmatch(name) or name in (*known, "--help", "-h"):
             continue
-        if name in COMMON:
+        if name in COMMON or (verb.name, name) in _ALIKE:
             raise ConfigError(f"trivium {verb.name} takes no {name}", received=word, fix=reason(verb.name, name))
         raise ConfigError(
             f"trivium {verb.name} has no such setting",
@@ -90,5 +96,5 @@ def _nearest(name: str, flags: Sequence[Flag]) -> str | None:
 
 
 def reason(verb: str, flag: str) -> str:
-    """Why `flag`, one of `COMMON`, means nothing for `verb`."""
-    return _WHY_HERE.get((verb, flag), _WHY[flag])
+    """Why `flag`, one of `COMMON` or of a like verb, means nothing for `verb`."""
+    return _WHY_HERE.get((verb, flag)) or _ALIKE.get((verb, flag)) or _WHY[flag]

@@ -3,14 +3,16 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trivium.checkpoints.folder import replace_file
 from trivium.cli import probabilities
 from trivium.cli.sampling import Sampling
 from trivium.errors import DataError, StorageError, UserError
-from trivium.generation.settings import Search, resolve
+from trivium.generation.request import Request
+from trivium.generation.resolve import resolve
+from trivium.generation.settings import GenerationSettings, Search
 from trivium.lm.chat import chat_prompt
 from trivium.lm.local import LocalModel
 from trivium.templates import Message
@@ -26,22 +28,23 @@ class Conversation:
         self.sampling = sampling
         self.messages: list[Message] = []
         self.set_system(system)
+        self.unsaved = False
+        """There is an answer that was not saved."""
         self._last: tuple[list[int], list[int]] | None = None  # ids of the last prompt and its answer
+        model.remember()  # each turn begins as the one before it: only what is new is read
 
-    def ask(self, question: str, show: Callable[[str], None]) -> str:
-        """The answer to `question`, given to `show` piece by piece.
+    def ask(self, question: str, show: Callable[[str], None], *, instead: bool = False) -> str:
+        """The answer to `question`, given to `show` piece by piece; `instead` of the last question and its answer.
 
-        An answer ended by Ctrl-C stays as far as it came; if it fails, neither it nor the question was ever said.
+        An answer ended by Ctrl-C stays as far as it came. If it fails, or Ctrl-C comes before its first word, neither
+        it nor the question was ever said.
         """
-        messages = [*self.messages, {"role": "user", "content": question}]
-        assert self.model.tokenizer is not None, "a model that chats has a tokenizer"
-        prompt, stops = chat_prompt(self.model.tokenizer, messages)
-        chosen = self.sampling.arguments()
-        chosen["stop"] = (*chosen["stop"], *stops)
-        # An answer that is shown as it grows is not searched for, even where the model's own settings ask for it.
-        request, steps = self.model.follow(prompt, **chosen, beams=1, search=Search())
-        shown, begun = 0, False
+        before = self.messages[:-2] if instead else self.messages
+        messages = [*before, {"role": "user", "content": question}]
+        request = None
         try:
+            request, steps = self._answering(messages)
+            shown, begun = 0, False
             for _ in steps:
                 for piece in request.pieces[shown:]:
                     # A template may leave the space after its last word to the model: no answer begins with it.
@@ -49,18 +52,29 @@ class Conversation:
                     shown, begun = shown + 1, begun or bool(piece)
                     show(piece)
         except KeyboardInterrupt:
+            if request is None or not "".join(request.pieces).strip():
+                raise
             show(" ...")
         answer = "".join(request.pieces).strip()
-        self.messages = [*messages, {"role": "assistant", "content": answer}]
-        self._last = (request.prompt, request.token_ids)
+        said = [*messages, {"role": "assistant", "content": answer}]
+        # At once: no Ctrl-C falls between them.
+        self.messages, self._last, self.unsaved = said, (request.prompt, request.token_ids), True
         return answer
+
+    def _answering(self, messages: Sequence[Message]) -> tuple[Request, Iterator[None]]:
+        """The answer in the making, and the steps that make it."""
+        assert self.model.tokenizer is not None, "a model that chats has a tokenizer"
+        prompt, stops = chat_prompt(self.model.tokenizer, messages)
+        chosen = self.sampling.arguments(self.model.tokenizer)
+        chosen["stop"] = (*chosen["stop"], *stops)
+        # An answer that is shown as it grows is not searched for, even where the model's own settings ask for it.
+        return self.model.follow(prompt, **chosen, beams=1, search=Search())
 
     def undo(self) -> str | None:
         """Takes back the last question and its answer, and gives the question; None where nothing was said."""
-        if not self.turns:
-            return None
-        self.messages, question = self.messages[:-2], str(self.messages[-2]["content"])
-        self._last = None
+        question = self.question
+        if question is not None:
+            self.messages, self._last = self.messages[:-2], None
         return question
 
     def reset(self) -> None:
@@ -78,6 +92,11 @@ class Conversation:
         """What the model is told before the conversation."""
         first = self.messages[0] if self.messages else {}
         return str(first["content"]) if first.get("role") == "system" else None
+
+    @property
+    def question(self) -> str | None:
+        """The last that was answered."""
+        return str(self.messages[-2]["content"]) if self.turns else None
 
     @property
     def turns(self) -> int:
@@ -106,25 +125,39 @@ class Conversation:
 
         Raises `StorageError` for a file that holds anything but a conversation.
         """
-        if path.exists() and path.stat().st_size:
-            try:
-                read_messages(path)
-            except UserError as error:
-                raise StorageError(
-                    "this file is no conversation, and saving would delete it", received=path, fix="give another name"
-                ) from error
+        check_output(path)
         replace_file(path, (json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n").encode())
+        self.unsaved = False
 
     def load(self, path: pathlib.Path) -> None:
         """Goes on with a saved conversation. Raises `UserError` for a file that holds none."""
         self.messages = read_messages(path)
-        self._last = None
+        self._last, self.unsaved = None, False
 
     def change_sampling(self, **changes: Any) -> None:
         """Chooses the next answers otherwise. Raises `ConfigError` for what cannot be, and changes nothing then."""
         changed = dataclasses.replace(self.sampling, **changes)
-        resolve(self.model.generation, **changed.arguments())
+        self._resolved(changed)
         self.sampling = changed
+
+    def settings(self) -> GenerationSettings:
+        """How the next answer is chosen, with what the model's own settings say."""
+        return self._resolved(self.sampling)
+
+    def _resolved(self, sampling: Sampling) -> GenerationSettings:
+        return resolve(self.model.generation, **sampling.arguments(self.model.tokenizer))
+
+
+def check_output(path: pathlib.Path) -> None:
+    """Raises `StorageError` for a file that saving a conversation would delete, and that holds none."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        read_messages(path)
+    except UserError as error:
+        raise StorageError(
+            "this file is no conversation, and saving would delete it", received=path, fix="give another name"
+        ) from error
 
 
 def read_messages(path: pathlib.Path) -> list[Message]:

@@ -13,16 +13,17 @@ from trivium.cli import arguments, probabilities
 from trivium.cli.dry_run import using
 from trivium.cli.output import print_json, print_plan
 from trivium.cli.prompts import read_prompts
-from trivium.cli.sampling import Sampling, Searching
+from trivium.cli.sampling import LOOKUP, Sampling, Searching
 from trivium.cli.terminal import Stream, console, visible, write
 from trivium.cli.verbs import Options, Verb
 from trivium.errors import Unsupported
+from trivium.generation.settings import Search
+from trivium.lm.generating import ROWS_AT_ONCE
 from trivium.lm.load import load
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import Generation
-
-# Prompts of a file that are answered together: enough to be fast, few enough that answers come along the way.
-_AT_ONCE = 64
+from trivium.runtime.progress import Bar, bar
+from trivium.tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,9 +49,9 @@ class GenerateConfig:
     dtype: Literal["float32", "bfloat16", "float16", "float64", "auto"] = "float32"
     """Number format of the weights."""
 
-    def arguments(self) -> dict[str, Any]:
-        """As `LanguageModel.generate` takes them."""
-        return {**self.sampling.arguments(), **self.searching.arguments()}
+    def arguments(self, tokenizer: Tokenizer | None) -> dict[str, Any]:
+        """As `LanguageModel.generate` takes them, but for the draft."""
+        return {**self.sampling.arguments(tokenizer), **self.searching.arguments()}
 
 
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
@@ -66,9 +67,13 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     live = sys.stdout.isatty() and not options.json and settings.output is None and len(prompts) == 1
     if live and settings.searching.is_stream and _stream(model, prompts[0], settings):
         return
-    with _written_to(settings.output) as file:
-        for start in range(0, len(prompts), _AT_ONCE):
-            _answer(model, prompts[start : start + _AT_ONCE], settings, options, file)
+    answers, n = len(prompts) * settings.searching.n, settings.searching.n
+    with (
+        _written_to(settings.output) as file,
+        bar("generate", answers, unit="answers", silent=settings.output is None) as progress,
+    ):
+        for number, answer in enumerate(_answers(model, prompts, settings, progress)):
+            _print(model, prompts[number // n], answer, settings, options, file)
 
 
 def facts(answer: Generation) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def facts(answer: Generation) -> dict[str, Any]:
 def _stream(model: LocalModel, prompt: str, settings: GenerateConfig) -> bool:
     """Shows the prompt, and the answer as it grows; False where the model's own settings ask for a search."""
     try:
-        request, steps = model.follow(prompt, **settings.sampling.arguments())
+        request, steps = model.follow(prompt, **settings.sampling.arguments(model.tokenizer))
     except Unsupported:
         return False
     view, shown = console(), 0
@@ -94,21 +99,56 @@ def _stream(model: LocalModel, prompt: str, settings: GenerateConfig) -> bool:
     return True
 
 
-def _answer(model: LocalModel, prompts: list[str], settings: GenerateConfig, options: Options, file: Stream) -> None:
-    answers = model.generate(prompts, **settings.arguments())
-    for number, answer in enumerate(answers):
-        prompt, seen = prompts[number // settings.searching.n], []
+def _answers(model: LocalModel, prompts: list[str], settings: GenerateConfig, progress: Bar) -> Iterator[Generation]:
+    """The answers in the order of the prompts, each as soon as those before it are there.
+
+    All are asked at once, so that an answer that ends makes room for the next and none waits for the longest.
+    """
+    given = settings.arguments(model.tokenizer)
+    if (draft := settings.searching.draft) is not None:
+        drafting = draft if draft == LOOKUP else load(draft, device=settings.device, dtype=settings.dtype)
+        for prompt in prompts:
+            yield from model.generate([prompt], draft=drafting, **given)
+            progress.advance(settings.searching.n)
+        return
+    asked = model.requests(prompts, **given)
+    if any(request.settings.beams > 1 or request.settings.search != Search() for request in asked):
+        for start in range(0, len(prompts), ROWS_AT_ONCE):  # a search has groups of its own, and none larger
+            found = model.generate(prompts[start : start + ROWS_AT_ONCE], **given)
+            progress.advance(len(found))
+            yield from found
+        return
+    engine = model.engine(slots=ROWS_AT_ONCE, read_tokens=None)
+    engine.submit(asked)
+    for request in asked:
+        while request.finish_reason is None:
+            progress.advance(sum(grown.finish_reason is not None for grown in engine.step()))
+        if request.error is not None:
+            raise request.error
+        yield Generation(
+            text="".join(request.pieces),
+            token_ids=request.token_ids,
+            logprobs=request.log_probs,
+            finish_reason=request.finish_reason,
+            settings=request.settings,
+        )
+
+
+def _print(
+    model: LocalModel, prompt: str, answer: Generation, settings: GenerateConfig, options: Options, file: Stream
+) -> None:
+    seen = []
+    if settings.show_probabilities:
+        seen = probabilities.look(model, model.prompt_ids(prompt), answer.token_ids)
+    if options.json:
+        more: dict[str, Any] = {} if settings.input is None else {"prompt": prompt}
         if settings.show_probabilities:
-            seen = probabilities.look(model, model.prompt_ids(prompt), answer.token_ids)
-        if options.json:
-            more: dict[str, Any] = {} if settings.input is None else {"prompt": prompt}
-            if settings.show_probabilities:
-                more["alternatives"] = [token.alternatives for token in seen]
-            print_json({**more, **facts(answer)}, file)
-        elif settings.show_probabilities:
-            probabilities.show(console(file=file), seen)
-        else:
-            print(visible(answer.text) if file.isatty() else answer.text, file=file, flush=True)
+            more["alternatives"] = [token.alternatives for token in seen]
+        print_json({**more, **facts(answer)}, file)
+    elif settings.show_probabilities:
+        probabilities.show(console(file=file), seen)
+    else:
+        print(visible(answer.text) if file.isatty() else answer.text, file=file, flush=True)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ Nothing heavy is imported here: `trivium --help` does not load torch.
 import difflib
 import errno
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -37,6 +38,9 @@ _STORAGE_FIXES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `trivium` with `arguments` (those of the process unless given) and returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has not all letters is told their names
+            stream.reconfigure(errors="backslashreplace")
     options, words = _take_options(words)
     try:
         return _dispatch(words, options)

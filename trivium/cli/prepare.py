@@ -2,12 +2,14 @@
 
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from trivium.cli import arguments
 from trivium.cli.output import print_json, print_settings
 from trivium.cli.verbs import Options, Verb
+from trivium.data.forget import Forgotten, forget
 from trivium.data.prepared import FUNNEL_PAGE
 from trivium.recipes.prepare import PrepareConfig, prepare, summary
 from trivium.reports.funnel import funnel_text
@@ -60,8 +62,8 @@ def _make(verb: Verb, words: Sequence[str], options: Options) -> None:
     if options.json:
         print_json(summary(prepared))
         return
-    print(funnel_text(prepared.manifest, prepared.funnel))
-    print(f"\n{prepared.folder / FUNNEL_PAGE} shows some of what each rule removed")
+    _say(funnel_text(prepared.manifest, prepared.funnel))
+    _say(f"\n{prepared.folder / FUNNEL_PAGE} shows some of what each rule removed")
 
 
 def _inspect(config: InspectConfig, options: Options) -> None:
@@ -83,7 +85,6 @@ def _inspect(config: InspectConfig, options: Options) -> None:
 
 
 def _forget(config: ForgetConfig, options: Options) -> None:
-    from trivium.data.forget import forget
     from trivium.recipes.prepared_folder import write_funnel_page
 
     if options.dry_run:
@@ -95,9 +96,31 @@ def _forget(config: ForgetConfig, options: Options) -> None:
     if options.json:
         print_json({**facts, "runs": [{key: str(value) for key, value in run.items()} for run in facts["runs"]]})
         return
-    print(f"documents removed: {forgotten.documents}, with {forgotten.tokens:,} tokens")
-    if forgotten.together:
-        print(f"with it, because they were joined into one: {', '.join(forgotten.together)}")
-    print(f"runs that saw it: {len(forgotten.runs) or 'none'}")
+    _say(_forgotten_text(forgotten))
     for run_that_saw in forgotten.runs:
-        print(f"  {run_that_saw.folder}: {run_that_saw.because}")
+        _say(f"  {run_that_saw.folder}: {run_that_saw.because}")
+
+
+def _say(text: str) -> None:
+    """Prints ``text``; where the terminal has few characters a minus is a hyphen, and others are spelt as escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("\N{MINUS SIGN}", "-").encode(encoding, "backslashreplace").decode(encoding)
+    print(text)
+
+
+def _forgotten_text(forgotten: Forgotten) -> str:
+    """All but the runs."""
+    lines = ["already forgotten: there was nothing to remove"]
+    if forgotten.places:
+        removed = f"{_counted(forgotten.documents, 'document')} in {_counted(forgotten.places, 'place')}"
+        lines = [f"removed: {removed}, with {forgotten.tokens:,} tokens"]
+    if forgotten.together:
+        lines.append(f"with it, because they were joined into one: {', '.join(forgotten.together)}")
+    return "\n".join([*lines, f"runs that saw it: {len(forgotten.runs) or 'none is known'}"])
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")

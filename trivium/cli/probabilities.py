@@ -2,14 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
+from trivium.adapters.prefix import begin_active
 from trivium.cli.terminal import visible, write
 from trivium.errors import Unsupported
 from trivium.lm.local import LocalModel
+from trivium.nn.head import CHUNK_ROWS
 
 # From likely to unlikely: the least probability of a colour, and the colour.
 _STYLES = ((0.5, "green"), (0.2, "cyan"), (0.05, "yellow"), (0.0, "red"))
@@ -29,6 +32,7 @@ class Seen:
     """The most probable tokens in its place, with their probabilities."""
 
 
+@torch.inference_mode()
 def look(model: LocalModel, prompt: Sequence[int], answer: Sequence[int]) -> list[Seen]:
     """What the model thought at each token of an answer. Raises `Unsupported` for a model without a tokenizer."""
     tokenizer = model.tokenizer
@@ -36,32 +40,47 @@ def look(model: LocalModel, prompt: Sequence[int], answer: Sequence[int]) -> lis
         raise Unsupported("tokens have no text without a tokenizer", fix="copy tokenizer.json into the model's folder")
     if not answer:
         return []
-    if "decoder" in model.architecture.kind and "encoder" in model.architecture.kind:
-        before = [model.config.start_id]
-        logits = model.logits(torch.tensor([list(prompt)]), torch.tensor([[*before, *answer[:-1]]]))[0]
-    else:
-        before = list(prompt)
-        logits = model.logits(torch.tensor([[*before, *answer[:-1]]]))[0, len(before) - 1 :]
-    probabilities = logits.double().softmax(-1).cpu()
-    best = probabilities.topk(min(_ALTERNATIVES, probabilities.shape[-1]))
-    last = before[-1]
+    last, hidden = _read(model, prompt, answer)
     seen = []
-    for row, token in enumerate(answer):
+    for token, probability, others in _chances(model, hidden, answer):
         context = tokenizer.decode([last])
 
         def text_of(other: int, last: int = last, context: str = context) -> str:
             return tokenizer.decode([last, other])[len(context) :] or tokenizer.token(other)
 
-        others = zip(best.indices[row].tolist(), best.values[row].tolist(), strict=True)
-        seen.append(
-            Seen(
-                text=text_of(token),
-                probability=float(probabilities[row, token]),
-                alternatives=tuple((text_of(other), chance) for other, chance in others if other != token),
-            )
-        )
+        alternatives = tuple((text_of(other), chance) for other, chance in others if other != token)
+        seen.append(Seen(text=text_of(token), probability=probability, alternatives=alternatives))
         last = token
     return seen
+
+
+def _read(model: LocalModel, prompt: Sequence[int], answer: Sequence[int]) -> tuple[int, Tensor]:
+    """What stands before the answer, and the hidden states that its tokens are chosen by: [answer, D]."""
+    network = model.network
+    device = next(network.parameters()).device
+    source = torch.tensor([list(prompt)], device=device)
+    if model.architecture.kind.endswith("encoder-decoder"):
+        before, state = [model.config.start_id], network.encode(source, None)
+    else:
+        before = list(prompt)
+        state = begin_active(network, [None], len(before) + len(answer) - 1)
+    read = torch.tensor([[*before, *answer[:-1]]], device=device)
+    return before[-1], network(read, state=state).hidden[0, len(before) - 1 :]
+
+
+def _chances(
+    model: LocalModel, hidden: Tensor, answer: Sequence[int]
+) -> Iterator[tuple[int, float, list[tuple[int, float]]]]:
+    """Of each token of the answer its probability, and the most probable ones with theirs."""
+    tokens = torch.tensor(answer, device=hidden.device)
+    for part, chosen in zip(hidden.split(CHUNK_ROWS), tokens.split(CHUNK_ROWS), strict=True):
+        probabilities = model.network.head(part).double().softmax(-1)
+        own = probabilities.gather(-1, chosen[:, None])[:, 0]
+        best = probabilities.topk(min(_ALTERNATIVES, probabilities.shape[-1]))
+        for token, chance, ids, chances in zip(
+            chosen.tolist(), own.tolist(), best.indices.tolist(), best.values.tolist(), strict=True
+        ):
+            yield token, chance, list(zip(ids, chances, strict=True))
 
 
 def show(view: Console, seen: Sequence[Seen]) -> None:

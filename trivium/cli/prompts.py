@@ -1,5 +1,6 @@
 """What `generate` continues: a text on the command line, on standard input, or a file of many."""
 
+import io
 import json
 import pathlib
 import sys
@@ -15,7 +16,7 @@ def read_prompts(prompt: str | None, file: pathlib.Path | None) -> list[str]:
     if prompt is not None and file is not None:
         raise UserError("there are two places to read prompts from", received="--prompt and --input", fix="give one")
     if prompt is not None:
-        return [prompt]
+        return [_checked(prompt)]
     if file is not None:
         return _of_file(file)
     if sys.stdin.isatty():
@@ -23,8 +24,24 @@ def read_prompts(prompt: str | None, file: pathlib.Path | None) -> list[str]:
             "there is nothing to continue",
             fix='give --prompt "Once upon a time", --input FILE, or text on standard input',
         )
+    return [read_standard_input()]
+
+
+def _checked(prompt: str) -> str:
+    """A word of the command line, whose bytes need not be text."""
     try:
-        return [sys.stdin.read()]
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise DataError("the prompt is not text", received=repr(prompt)[:80], expected="UTF-8") from error
+    return prompt
+
+
+def read_standard_input() -> str:
+    """All of standard input. Raises `DataError` for what is not UTF-8, wherever it runs."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # some locales let any byte pass
+    try:
+        return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise DataError(
             "standard input is not text", received=error, expected="UTF-8", fix="convert it to UTF-8 first"

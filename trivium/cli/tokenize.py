@@ -9,6 +9,7 @@ from typing import Any
 from trivium import tokenizers
 from trivium.cli import arguments
 from trivium.cli.output import print_json, print_settings
+from trivium.cli.prompts import read_standard_input
 from trivium.cli.terminal import console
 from trivium.cli.verbs import Options, Verb
 from trivium.data.documents import Document
@@ -118,12 +119,7 @@ def _text(config: TokenizeConfig) -> str:
         raise ConfigError(
             "there is nothing to look at", fix='give --text "some words", --file FILE, or text on standard input'
         )
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "standard input is not text", received=error, expected="UTF-8", fix="convert it to UTF-8 first"
-        ) from error
+    return read_standard_input()
 
 
 def _beginning(texts: Iterable[tuple[str, str]], characters: int | None) -> str:

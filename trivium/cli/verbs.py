@@ -22,6 +22,8 @@ class Verb:
     """What to try with the run that came of it."""
     leading: str | None = None
     """The setting that arguments before the first flag belong to; "recipe" is a YAML file of settings."""
+    second: str | None = None
+    """The setting that a second such argument is most likely meant for, where there may be one only."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ VERBS = (
         settings=("trivium.cli.tokenize:TokenizeConfig",),
         example='trivium tokenize runs/quickstart --text "Return the length of a list."',
         leading="tokenizer",
+        second="text",
     ),
     Verb(
         name="filters",
@@ -102,6 +105,7 @@ VERBS = (
         needs="trivium.cli.dry_run.using:evaluating",
         example="trivium evaluate runs/quickstart --data held_out.txt --json",
         leading="model",
+        second="data",
     ),
     Verb(
         name="generate",
@@ -110,6 +114,7 @@ VERBS = (
         settings=("trivium.cli.generate:GenerateConfig",),
         example='trivium generate runs/quickstart --prompt "Return the" --max-new-tokens 40',
         leading="model",
+        second="prompt",
     ),
     Verb(
         name="chat",

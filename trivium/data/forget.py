@@ -49,11 +49,14 @@ class Forgotten:
     """What was removed, and who saw it."""
 
     documents: int
-    """Stored documents removed; 0 where it was forgotten before."""
+    """Documents removed: the one that was asked for and those of `together`; 0 where it was forgotten before."""
+    places: int
+    """Where they were stored: a document has several where its end is held out, or where a mixture repeats it."""
     tokens: int
     """Tokens removed with them."""
     runs: tuple[RunThatSaw, ...]
-    """Every run that was trained on data that held it, or made from one that was."""
+    """Every run that was trained on data that held it, or made from one that was; of a document that was forgotten
+    before, those that were found then as well."""
     together: tuple[str, ...] = ()
     """Other documents that were joined with it into one: their parts cannot be told apart, so they went as well."""
     fingerprint: str
@@ -69,13 +72,10 @@ def forget(prepared_folder: Path, document_id: str, runs: Sequence[Path] = (Path
     """
     prepared = open_prepared(prepared_folder)
     gone = _all_of(document_id, prepared.folder)
-    seen_in = _fingerprints_with(prepared, document_id, held_now=bool(gone))
     if not gone:
-        if seen_in is None:
-            raise _unknown(document_id, prepared.folder)
-        found = runs_that_saw(seen_in, prepared.folder, runs)
-        return Forgotten(documents=0, tokens=0, runs=found, fingerprint=prepared.fingerprint)
-    assert seen_in is not None, "the present data holds it"
+        return _forgotten_before(prepared, document_id, runs)
+    # What is there now was there before every earlier removal.
+    seen_in = {prepared.fingerprint, *(entry["fingerprint"] for entry in _removals(prepared))}
     stores = {"train": prepared.train, "validation": prepared.validation}
     removed = {side: sorted(document.index for document in gone if document.side == side) for side in SIDES}
     _check_enough_left(stores, removed)
@@ -88,11 +88,12 @@ def forget(prepared_folder: Path, document_id: str, runs: Sequence[Path] = (Path
                 _write_side(staging / side, stores[side], set(removed[side]))
         _write_documents(staging / DOCUMENTS, prepared.folder, removed)
         _remove_examples(staging / FUNNEL, {i for document in gone for i in document.ids})
-        manifest = _manifest(prepared, staging, gone)
+        manifest = _manifest(prepared, staging, gone, found)
         (staging / MANIFEST).write_text(_json(manifest), encoding="utf-8")
     together = tuple(dict.fromkeys(i for document in gone for i in document.ids if i != document_id))
     return Forgotten(
-        documents=len(gone),
+        documents=len({(document.source, i) for document in gone for i in document.ids}),
+        places=len(gone),
         tokens=tokens,
         runs=found,
         together=together if document_id not in {document.sha256 for document in gone} else (),
@@ -109,17 +110,20 @@ def _all_of(document_id: str, folder: Path) -> list[StoredDocument]:
     return [document for document in stored_documents(folder) if names & {*document.ids}]
 
 
-def _fingerprints_with(prepared: Prepared, document_id: str, *, held_now: bool) -> set[str] | None:
-    """The fingerprints of the data while it held the document; None where it never did.
+def _removals(prepared: Prepared) -> list[dict[str, Any]]:
+    return prepared.manifest.get("forgotten", [])
 
-    A document that is there now was there before every earlier removal; one that was removed, before its own.
-    """
-    removals = prepared.manifest.get("forgotten", [])
-    if held_now:
-        return {prepared.fingerprint, *(entry["fingerprint"] for entry in removals)}
-    names = {document_id, text_sha256(document_id)}
-    last = [n for n, entry in enumerate(removals) if names & {*entry["id_sha256"], entry["text_sha256"]}]
-    return {entry["fingerprint"] for entry in removals[: last[-1] + 1]} if last else None
+
+def _forgotten_before(prepared: Prepared, document_id: str, runs: Sequence[Path]) -> Forgotten:
+    """What is told of a document that is gone already. Raises `DataError` where it never was there."""
+    removals, names = _removals(prepared), {document_id, text_sha256(document_id)}
+    own = [n for n, entry in enumerate(removals) if names & {*entry["id_sha256"], entry["text_sha256"]}]
+    if not own:
+        raise _unknown(document_id, prepared.folder)
+    told = [RunThatSaw(folder=Path(run[0]), because=run[1]) for n in own for run in removals[n].get("runs", ())]
+    seen_in = {entry["fingerprint"] for entry in removals[: own[-1] + 1]}
+    found = {run.folder: run for run in (*told, *runs_that_saw(seen_in, prepared.folder, runs))}
+    return Forgotten(documents=0, places=0, tokens=0, runs=tuple(found.values()), fingerprint=prepared.fingerprint)
 
 
 def _check_enough_left(stores: Mapping[str, TokenStore], removed: Mapping[str, Sequence[int]]) -> None:
@@ -208,8 +212,10 @@ def _mentions(example: Any, ids: set[str]) -> bool:
     return named or example.get("id") in ids
 
 
-def _manifest(prepared: Prepared, staging: Path, gone: Sequence[StoredDocument]) -> dict[str, Any]:
-    """The manifest of the new folder: its counts and fingerprint, and hashes of what was removed."""
+def _manifest(
+    prepared: Prepared, staging: Path, gone: Sequence[StoredDocument], runs: Sequence[RunThatSaw]
+) -> dict[str, Any]:
+    """The manifest of the new folder: its counts and fingerprint, hashes of what was removed, and who had seen it."""
     stores = {side: TokenStore.open(staging / side, verify=False) for side in SIDES}
     documents = documents_sha256(staging)
     now = fingerprint(prepared.tokenizer, stores["train"], stores["validation"], documents)
@@ -220,10 +226,11 @@ def _manifest(prepared: Prepared, staging: Path, gone: Sequence[StoredDocument])
             "text_sha256": document.sha256,
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "fingerprint": prepared.fingerprint,
+            "runs": [[str(run.folder), run.because] for run in runs],
         }
-        for document in gone
+        for document in {(document.ids, document.sha256): document for document in gone}.values()
     ]
-    manifest |= {"fingerprint": now, "forgotten": [*manifest.get("forgotten", []), *removals]}
+    manifest |= {"fingerprint": now, "forgotten": [*_removals(prepared), *removals]}
     manifest["tokens"] = sum(store.num_tokens for store in stores.values())
     manifest["bytes_out"] = sum(store.num_bytes for store in stores.values())
     if "documents_out" in manifest:

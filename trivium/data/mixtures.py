@@ -35,9 +35,9 @@ class Mixture:
     most_passes: float = 4.0
     """Nothing is read more often than this."""
     total_tokens: int | None = None
-    """How much to take; without, as much as there is with the shares exactly as wanted."""
+    """How much to take."""
     total_passes: float | None = None
-    """The same, as passes over all there is: 1 keeps the size of the corpus."""
+    """The same, as passes over all there is. Without either it is 1, which keeps the size of the corpus."""
     seed: int = 0
     """Decides which documents are in a pass that is not whole."""
 
@@ -48,6 +48,13 @@ class Mixture:
                 received=f"total_tokens {self.total_tokens:,}, total_passes {self.total_passes:g}",
                 fix="leave one of them out",
             )
+
+    @property
+    def passes_over_all(self) -> float | None:
+        """`total_passes`, or what it is where nothing is said; None where `total_tokens` is."""
+        if self.total_tokens is not None or self.total_passes is not None:
+            return self.total_passes
+        return min(1.0, self.most_passes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +99,9 @@ class Plan:
 def plan(sizes: Mapping[str, float], mixture: Mixture) -> Plan:
     """How often each source, or whatever the mixture weighs by, is read.
 
-    Without a total, the mixture ends when the first source has been read `most_passes` times: the shares are exact, and
-    nothing is capped. With a total, every source gives its share of it; one that would be read too often is held at
-    `most_passes`, and the rest is shared by the others in proportion to their weights, until none is above ("water
-    filling").
+    Every source gives its share of the total, which is the size of them all unless it is said. One that would be read
+    too often is held at `most_passes`, and the rest is shared by the others in proportion to their weights, until none
+    is above ("water filling").
 
     Args:
         sizes: tokens of one pass over each (or bytes, or documents: the unit of the total).
@@ -108,15 +114,10 @@ def plan(sizes: Mapping[str, float], mixture: Mixture) -> Plan:
     """
     wanted = _wanted(sizes, mixture)
     most = {name: mixture.most_passes * size for name, size in sizes.items()}
-    total = mixture.total_tokens
-    if mixture.total_passes is not None:
-        total = mixture.total_passes * sum(sizes.values())
-    if total is None:
-        total = min(most[name] / wanted[name] for name in sizes)
-        tokens = {name: min(total * wanted[name], most[name]) for name in sizes}
-        capped: set[str] = set()
-    else:
-        tokens, capped = _filled(most, wanted, total, mixture.most_passes)
+    passes = mixture.passes_over_all
+    total = mixture.total_tokens if passes is None else passes * sum(sizes.values())
+    assert total is not None, "one of the two is said, or the passes are 1"
+    tokens, capped = _filled(most, wanted, total, mixture.most_passes)
     whole = sum(tokens.values())
     parts = {
         name: Part(

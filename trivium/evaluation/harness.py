@@ -28,7 +28,19 @@ except ImportError as error:
 
 _LONGEST_ANSWER = 256  # the harness's own, for tasks that name none
 _LONGEST = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the first that is given counts
-_PASSED_ON = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+# The harness's names, which are those of `transformers`, and ours.
+_PASSED_ON = {
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "typical_p": "typical_p",
+    "repetition_penalty": "repetition_penalty",
+    "num_beams": "beams",
+    "length_penalty": "length_penalty",
+    "seed": "seed",
+}
+_READ_HERE = ("until", "do_sample", *_LONGEST)
 
 
 @final
@@ -81,10 +93,21 @@ def _arguments(request: Instance) -> Any:
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
-    """The harness's settings of one request under our names (`normalize_gen_kwargs` of `lm_eval/models/utils.py`)."""
+    """The harness's settings of one request under our names (`normalize_gen_kwargs` of `lm_eval/models/utils.py`).
+
+    Raises ``Unsupported`` for one that would change the answers and is not here.
+    """
+    unknown = [name for name in given if name not in _PASSED_ON and name not in _READ_HERE]
+    if unknown:
+        raise Unsupported(
+            "a task asks for a setting of generation that is not here",
+            received=", ".join(f"{name}={given[name]!r}" for name in unknown),
+            expected=", ".join((*_READ_HERE, *_PASSED_ON)),
+            fix="take it out of the task's generation_kwargs",
+        )
     until = given.get("until") or []
     longest = next((int(given[name]) for name in _LONGEST if given.get(name) is not None), _LONGEST_ANSWER)
-    settings = {name: given[name] for name in _PASSED_ON if given.get(name) is not None}
+    settings = {ours: given[name] for name, ours in _PASSED_ON.items() if given.get(name) is not None}
     if not given.get("do_sample", settings.get("temperature", 0.0) > 0):
         settings["temperature"] = 0.0
     stop = [text for text in ([until] if isinstance(until, str) else until) if text]

@@ -93,6 +93,26 @@ def proportion(successes: int, count: int, *, confidence: float = 0.95) -> Inter
     return Interval(estimate=share, low=max(0.0, middle - half), high=min(1.0, middle + half))
 
 
+def mean_of_proportions(successes: Sequence[int], counts: Sequence[int], *, confidence: float = 0.95) -> Interval:
+    """The interval of the mean of the groups' shares of right answers: groups count the same, whatever their size.
+
+    What each group may be off, by Wilson's formula within the group, adds up as errors that do not depend on each other
+    do (Zou, Huang and Zhang 2009, "A note on confidence interval estimation for a linear function of binomial
+    proportions", the method of variance estimates recovery; for two groups Newcombe 1998, "Interval estimation for the
+    difference between independent proportions", method 10). So it lies within 0 and 1, has a width where all answers
+    are right or all are wrong, and is Wilson's own for one group. For many large groups it is what a bootstrap gives
+    that draws within each group.
+
+    Raises ``DataError`` where there is no group, and for a group without answers.
+    """
+    checks.count(successes, counts, ("numbers of right answers", "sizes of groups"))
+    groups = [proportion(right, count, confidence=confidence) for right, count in zip(successes, counts, strict=True)]
+    share = math.fsum(group.estimate for group in groups) / len(groups)
+    below = math.hypot(*(group.estimate - group.low for group in groups)) / len(groups)
+    above = math.hypot(*(group.high - group.estimate for group in groups)) / len(groups)
+    return Interval(estimate=share, low=max(0.0, share - below), high=min(1.0, share + above))
+
+
 def paired_bootstrap(
     first: Rows,
     second: Rows,

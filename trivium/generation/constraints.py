@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trivium.errors import ConfigError
-from trivium.generation.checks import require
+from trivium.generation.checks import check_numbers, require
 from trivium.generation.history import History
 
 _NEGATIVE_INFINITY = float("-inf")
@@ -39,6 +39,7 @@ class Constraints:
     """Where the longest answer is reached, its last token is one of these."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("min_new_tokens", "no_repeat_ngram"):
             value = getattr(self, name)
             require(
@@ -104,11 +105,13 @@ def apply(
     *,
     max_new_tokens: int,
     eos_ids: Sequence[int],
+    dead_ends: bool = False,
 ) -> Float[Tensor, "B V"]:
     """New logits with -inf for what ``constraints`` forbid as the next token of each row.
 
     Banned ids beyond the vocabulary cannot be chosen anyway and are passed over. Raises ``ConfigError`` where a row
-    has no token left, with the rules that took them, and where a forced token is not in the vocabulary.
+    has no token left, with the rules that took them, and where a forced token is not in the vocabulary. With
+    ``dead_ends`` a row without a token is all -inf instead: to a search it is one answer among others.
     """
     if constraints == NO_CONSTRAINTS:
         return logits
@@ -142,7 +145,8 @@ def apply(
         )
         allowed[row] = _NEGATIVE_INFINITY
         allowed[row, list(tokens)] = 0
-    _refuse_nothing_left(logits, allowed, constraints, histories, eos_ids)
+    if not dead_ends:
+        _refuse_nothing_left(logits, allowed, constraints, histories, eos_ids)
     return allowed
 
 
@@ -176,7 +180,7 @@ def _last(history: History, count: int) -> tuple[int, ...]:
 
 def _would_repeat(history: History, size: int) -> list[int]:
     """The tokens that would complete a run of ``size`` for the second time."""
-    tokens = torch.tensor([*history.prompt, *history.new], dtype=torch.long)
+    tokens = history.tokens()
     if len(tokens) < size:
         return []
     runs = tokens.unfold(0, size, 1)

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from trivium.generation.engine import BeginRows, Engine, Routing
+from trivium.generation.adapting import Adapting
+from trivium.generation.engine import Engine
 from trivium.generation.prefixes import PrefixCache
-from trivium.generation.request import Request, check_requests
+from trivium.generation.request import Request
 
 
 def decode(
@@ -15,8 +16,7 @@ def decode(
     *,
     slots: int | None = None,
     start_id: int | None = None,
-    begin: BeginRows | None = None,
-    routing: Routing | None = None,
+    adapting: Adapting | None = None,
     prefixes: PrefixCache | None = None,
 ) -> Iterator[None]:
     """Completes every request of ``batch`` in place; yields after each step, so that a caller can stream.
@@ -24,13 +24,12 @@ def decode(
     ``slots`` of them are decoded side by side, all where not given; the other arguments are the ``Engine``'s.
 
     Raises ``ConfigError`` or ``DataError`` before any work where a prompt is empty, holds an id the model
-    has not, or leaves no room; ``NonFiniteError`` where the model's logits are NaN.
+    has not, or leaves no room; and what ``Request.error`` says of the first answer that cannot go on.
     """
-    check_requests(model, batch, encoder_decoder=start_id is not None)
-    engine = Engine(
-        model, slots=slots or len(batch), start_id=start_id, begin=begin, routing=routing, prefixes=prefixes
-    )
+    engine = Engine(model, slots=slots or len(batch), start_id=start_id, adapting=adapting, prefixes=prefixes)
     engine.submit(batch)
     while not engine.idle:
-        engine.step()
+        for request in engine.step():
+            if request.error is not None:
+                raise request.error
         yield

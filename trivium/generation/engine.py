@@ -7,26 +7,19 @@ nothing but their ``State``: what a request answers depends on no other, whateve
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from trivium.errors import NonFiniteError
+from trivium.errors import ConfigError, NonFiniteError, Unsupported, UserError
+from trivium.generation.adapting import Adapting, Unadapted
 from trivium.generation.prefixes import PrefixCache
 from trivium.generation.reading import device_of, read_on, read_sources, told_if_too_large
-from trivium.generation.request import Request
+from trivium.generation.request import Request, check_requests
 from trivium.generation.sampling import choose
 from trivium.nn.state import State
-
-BeginRows = Callable[[Sequence[str | None], int], State]
-"""``begin(adapters, capacity)``: the state that prompts are read into, a row an adapter (its prefix already there)."""
-
-Routing = Callable[[Sequence[str | None], Tensor | None], AbstractContextManager[None]]
-"""``routing(adapters, segments)``: inside, row ``b`` uses ``adapters[b]``; ``segments [1, N]`` names packed tokens'
-rows."""
 
 # Prompt tokens of one forward pass: enough for the products to run at full speed, little enough for their memory.
 MOST_READ_AT_ONCE = 8192
@@ -53,7 +46,8 @@ class Engine:
 
     ``read_tokens`` bounds how much of new prompts is read between two steps, so that a long one does not hold up the
     answers in progress; None reads all there is room for. ``start_id`` is given for encoder-decoders: prompts are then
-    sources, and answers begin after that token. ``prefixes`` remembers what was read, for prompts that begin alike.
+    sources, and answers begin after that token. ``adapting`` knows the model's adapters, ``prefixes`` what was read
+    before, for prompts that begin alike.
 
         engine = Engine(model)
         engine.submit(requests(prompts, settings))
@@ -68,17 +62,20 @@ class Engine:
         slots: int = 64,
         read_tokens: int | None = None,
         start_id: int | None = None,
-        begin: BeginRows | None = None,
-        routing: Routing | None = None,
+        adapting: Adapting | None = None,
         prefixes: PrefixCache | None = None,
     ) -> None:
-        assert slots > 0 and (read_tokens is None or read_tokens > 0), (slots, read_tokens)
+        if slots < 1 or (read_tokens is not None and read_tokens < 1):
+            raise ConfigError(
+                "an engine needs a slot, and reads at least a token at a time",
+                received=f"slots={slots}, read_tokens={read_tokens}",
+                fix="give 1 or more",
+            )
         self.model = model
         self.slots = slots
         self.start_id = start_id
         self._read_tokens = read_tokens
-        self._begin = begin or (lambda adapters, capacity: model.new_state(len(adapters), capacity))
-        self._routing = routing or (lambda adapters, segments: nullcontext())
+        self._adapting = adapting or Unadapted(model)
         self._prefixes = prefixes if start_id is None else None  # a source is read as a whole
         self._waiting: deque[Request] = deque()
         self._reading: _Reading | None = None
@@ -87,12 +84,23 @@ class Engine:
         self._room: State | None = None  # all slots
         self._active: State | None = None  # the first of them, one a running request
         self._capacity = 0  # tokens that a slot can hold
+        self._failed: list[Request] = []  # since the last step, and not in a slot
 
     # What a caller does ----------------------------------------------------------------------------------------------
 
     def submit(self, requests: Iterable[Request]) -> None:
-        """Requests to answer, in this order; they are checked by ``check_requests`` and not here."""
-        self._waiting.extend(requests)
+        """Requests to answer, in this order.
+
+        Takes none of them and raises what ``check_requests`` raises, or ``Unsupported`` for a search or a stop text
+        that nothing follows.
+        """
+        asked = list(requests)
+        check_requests(self.model, asked, encoder_decoder=self.start_id is not None, adapting=self._adapting)
+        for request in asked:
+            _check_decodable(request)
+        for request in asked:
+            request.adapter = self._adapting.resolve(request.adapter)
+        self._waiting.extend(asked)
 
     def cancel(self, request: Request) -> None:
         """Nobody waits for this answer any more: its slot is free from the next step on."""
@@ -106,24 +114,25 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[Request]:
-        """One more token for every request in a slot, new ones included: those that got one.
+        """One more token for every request in a slot, new ones included: those that got one, or failed.
 
-        Raises ``NonFiniteError`` where the model's logits are NaN, ``ConfigError`` where the answers do not fit into
-        memory.
+        A request fails, and no other with it, where its logits are NaN, where its constraints leave no token, and where
+        it does not fit into memory: ``Request.error`` says so.
         """
         self._leave()  # who was cancelled
+        if self._reading is not None and all(r.finish_reason is not None for r in self._reading.requests):
+            self._reading = None
         hidden = [self._advance()] if self._running else []
         budget = self._read_tokens
         while (budget is None or budget > 0) and (reading := self._reading or self._next_reading()) is not None:
             budget = self._read(reading, budget)
-            if self._reading is None:  # read to its end
+            if self._reading is None and self._admit(reading):  # read to its end, and in its slots
                 assert reading.hidden is not None
                 hidden.append(reading.hidden)
-        if not hidden:
-            return []
-        answered = self._choose(torch.cat(hidden))
+        answered = self._choose(torch.cat(hidden)) if hidden else []
         self._leave()
-        return answered
+        failed, self._failed = self._failed, []
+        return [*answered, *failed]
 
     # Rows that leave -------------------------------------------------------------------------------------------------
 
@@ -147,6 +156,9 @@ class Engine:
         self._running = [self._running[row] for row in order]
         self._last = [self._last[row] for row in order]
         self._active = self._room.first(count)
+        if not count:  # a long text makes the slots of all wide: they are made anew for who comes next
+            self._room = self._active = None
+            self._capacity = 0
 
     def _remember(self, rows: list[int]) -> None:
         assert self._prefixes is not None and self._active is not None
@@ -166,39 +178,51 @@ class Engine:
     def _advance(self) -> Tensor:
         """The hidden state ``[B, D]`` after the last token of every running request."""
         tokens = torch.tensor(self._last, device=device_of(self.model))[:, None]
-        with self._routing([request.adapter for request in self._running], None):
+        with self._adapting.routing([request.adapter for request in self._running], None):
             output = self.model(tokens, state=self._active)
         self._active = output.state
         return output.hidden[:, 0]
 
     def _choose(self, hidden: Tensor) -> list[Request]:
         """The next token of each row, each by its own settings and chance."""
-        with self._routing([request.adapter for request in self._running], None):
+        with self._adapting.routing([request.adapter for request in self._running], None):
             logits = self.model.head(hidden)
-        alike: dict[int, list[int]] = {}
+        alike: dict[tuple[object, ...], list[int]] = {}
         for row, request in enumerate(self._running):
-            alike.setdefault(id(request.settings), []).append(row)
+            alike.setdefault(request.way_of_choosing, []).append(row)
         self._last = [0] * len(self._running)
-        answered = []
         for rows in alike.values():
-            group = [self._running[row] for row in rows]
-            part = logits if len(alike) == 1 else logits[self._rows(rows)]
-            histories = [request.history(self.start_id) for request in group]
-            ids, log_probs = choose(part, group[0].settings, [request.chance for request in group], histories)
-            for row, request, token, log_prob in zip(rows, group, ids.tolist(), log_probs.tolist(), strict=True):
-                if log_prob != log_prob:
-                    raise NonFiniteError("the model's logits are not numbers (NaN or infinite): no token can be chosen")
-                self._last[row] = token
-                if request.finish_reason is None:  # it may have been cancelled
-                    request.append(token, log_prob)
-                    answered.append(request)
-        return answered
+            self._choose_alike(rows, logits if len(alike) == 1 else logits[self._rows(rows)])
+        return list(self._running)
+
+    def _choose_alike(self, rows: list[int], logits: Tensor) -> None:
+        """The next token of ``rows``, whose settings are alike; ``logits [R, V]`` are theirs."""
+        group = [self._running[row] for row in rows]
+        histories = [request.history(self.start_id) for request in group]
+        try:
+            ids, log_probs = choose(logits, group[0].settings, [request.chance for request in group], histories)
+        except UserError as error:  # constraints that leave one of them nothing
+            if len(rows) == 1:
+                group[0].fail(error)
+                return
+            for place, row in enumerate(rows):
+                self._choose_alike([row], logits[place : place + 1])
+            return
+        for row, request, token, log_prob in zip(rows, group, ids.tolist(), log_probs.tolist(), strict=True):
+            self._last[row] = token
+            if request.finish_reason is not None:  # cancelled while its prompt was read
+                continue
+            if log_prob != log_prob:
+                request.fail(NonFiniteError("the model's logits are not numbers (NaN or infinite)"))
+            else:
+                request.append(token, log_prob)
 
     # Rows that come --------------------------------------------------------------------------------------------------
 
-    def _next_reading(self) -> _Reading | None:
+    def _next_reading(self, most_requests: int | None = None) -> _Reading | None:
         """The next requests for which there are slots, as many as are read in one go."""
         free, tokens = self.slots - len(self._running), 0
+        free = free if most_requests is None else min(free, most_requests)
         rows: dict[tuple[str | None, tuple[int, ...]], int] = {}
         chosen, row_of = [], []
         most = min(self._read_tokens or MOST_READ_AT_ONCE, MOST_READ_AT_ONCE)
@@ -216,17 +240,33 @@ class Engine:
             self._waiting.popleft()
         if not chosen:
             return None
-        adapters, prompts = [key[0] for key in rows], [list(key[1]) for key in rows]
+        try:
+            return self._reading_of(chosen, row_of, list(rows))
+        except ConfigError as error:  # they do not fit into memory
+            if len(chosen) == 1:
+                chosen[0].fail(error)
+                self._failed += chosen
+                return self._next_reading()
+            self._waiting.extendleft(reversed(chosen))
+            return self._next_reading(most_requests=1)
+
+    def _reading_of(
+        self, chosen: list[Request], row_of: list[int], rows: list[tuple[str | None, tuple[int, ...]]]
+    ) -> _Reading:
+        """Of each row the adapter and the prompt: the state to read them into, what is known of them already there."""
+        adapters, prompts = [adapter for adapter, _ in rows], [list(prompt) for _, prompt in rows]
         if self.start_id is not None:
             return self._source(chosen, row_of, adapters, prompts)
-        known = [(0, None)] * len(rows) if self._prefixes is None else [self._prefixes.find(*key) for key in rows]
         new = max(request.settings.max_new_tokens for request in chosen)
         with told_if_too_large(len(rows), new):
-            state = self._begin(adapters, max(map(len, prompts)) + new - 1)
-        for row, (_, before) in enumerate(known):
-            if before is not None:
-                state = state.put(self._rows([row]), before)
-        rest = [prompt[length:] for prompt, (length, _) in zip(prompts, known, strict=True)]
+            state = self._adapting.begin(adapters, max(map(len, prompts)) + new - 1)
+        rest = prompts
+        if self._prefixes is not None:
+            known = [self._prefixes.find(*row) for row in rows]
+            for row, (_, before) in enumerate(known):
+                if before is not None:
+                    state = state.put(self._rows([row]), before)
+            rest = [prompt[length:] for prompt, (length, _) in zip(prompts, known, strict=True)]
         return _Reading(chosen, row_of, adapters, rest, state)
 
     def _source(
@@ -235,7 +275,7 @@ class Engine:
         """An encoder looks at a source from both sides, so it is read whole."""
         assert self.start_id is not None
         new = max(request.settings.max_new_tokens for request in chosen)
-        with self._routing(adapters, None):
+        with self._adapting.routing(adapters, None):
             hidden, state = read_sources(self.model, sources, new, self.start_id)
         return _Reading(chosen, row_of, adapters, [[] for _ in sources], state, hidden)
 
@@ -252,35 +292,40 @@ class Engine:
                 reading.rest[row] = rest[left:]
                 left -= len(piece[-1])
             hidden, reading.state = read_on(
-                self.model, piece, reading.state, lambda segments: self._routing(reading.adapters, segments)
+                self.model, piece, reading.state, lambda segments: self._adapting.routing(reading.adapters, segments)
             )
             before = hidden if reading.hidden is None else reading.hidden
             grown = torch.tensor([bool(part) for part in piece], device=hidden.device)[:, None]
             reading.hidden = torch.where(grown, hidden, before)
             budget = None if budget is None else budget - sum(map(len, piece))
         self._reading = None
-        self._admit(reading)
         return budget
 
-    def _admit(self, reading: _Reading) -> None:
-        """The requests' rows, into slots after those in use."""
+    def _admit(self, reading: _Reading) -> bool:
+        """The requests' rows, into slots after those in use; False where there cannot be so much room."""
         state, count, old = reading.state, len(reading.requests), len(self._running)
         assert reading.hidden is not None
         if reading.row_of != list(range(state.rows)):
             rows = self._rows(reading.row_of)
             state, reading.hidden = state.take(rows), reading.hidden[rows]
         needed = int(state.lengths.max()) + max(request.settings.max_new_tokens for request in reading.requests) - 1
+        if self._room is None:
+            self._room, self._capacity = state, needed
+        else:
+            if self._active is not None:
+                self._settle()
+            try:
+                self._make_room(old + count, needed)
+            except ConfigError as error:
+                for request in reading.requests:
+                    request.fail(error)
+                self._failed += reading.requests
+                return False
+            self._room = self._room.put(self._rows(range(old, old + count)), state)
+        self._active = self._room.first(old + count)
         self._running += reading.requests
         self._last += [0] * count
-        if self._room is None:
-            self._room = self._active = state
-            self._capacity = needed
-            return
-        if self._active is not None:
-            self._settle()
-        self._make_room(old + count, needed)
-        self._room = self._room.put(self._rows(range(old, old + count)), state)
-        self._active = self._room.first(old + count)
+        return True
 
     def _make_room(self, rows: int, capacity: int) -> None:
         """Slots for ``rows`` requests of ``capacity`` tokens; where they must grow, for those that wait as well."""
@@ -296,3 +341,19 @@ class Engine:
 
     def _rows(self, rows: Iterable[int]) -> Tensor:
         return torch.tensor(list(rows), dtype=torch.long, device=device_of(self.model))
+
+
+def _check_decodable(request: Request) -> None:
+    settings = request.settings
+    if settings.beams > 1 or settings.search.contrastive_alpha:
+        raise Unsupported(
+            "an engine grows one answer a request",
+            received=f"beams={settings.beams}, {settings.search}",
+            fix="use generate for a search, or leave it out",
+        )
+    if settings.stop and request.text is None:
+        raise Unsupported(
+            "nothing makes a text of this request's tokens, so that no stop text would be seen",
+            received=f"stop={settings.stop}",
+            fix="make requests with model.requests(prompt, stop=...)",
+        )

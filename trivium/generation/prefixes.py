@@ -19,8 +19,9 @@ class _Known:
 class PrefixCache:
     """Remembers the states of the last texts read, ``tokens`` of them together.
 
-    What it holds is true of the weights it was read with: ``clear`` it when they change. A recurrent state cannot be
-    rolled back, so there a text helps only those that go on from its very end.
+    What it holds is true of the weights it was read with: begin a new one when they change. Texts are kept by the name
+    of the adapter that read them. A recurrent state cannot be rolled back, so there a text helps only those that go on
+    from its very end.
     """
 
     def __init__(self, tokens: int = 16_384) -> None:
@@ -64,10 +65,6 @@ class PrefixCache:
                 del self._known[shorter]
         while sum(len(known.ids) for known in self._known.values()) > self._room:
             self._known.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forgets everything."""
-        self._known.clear()
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:

@@ -38,18 +38,30 @@ _LOOKS = (256, 4096)  # a nucleus is nearly always among so many tokens; sorting
 
 
 def process(
-    logits: Float[Tensor, "B V"], settings: GenerationSettings, histories: Sequence[History] = ()
+    logits: Float[Tensor, "B V"],
+    settings: GenerationSettings,
+    histories: Sequence[History] = (),
+    *,
+    dead_ends: bool = False,
 ) -> Float[Tensor, "B V"]:
     """The logits that a token is chosen by: those of the most probable one, or of the distribution to draw from.
 
     ``histories`` holds one a row where a penalty or a constraint is set, and may be empty otherwise. With greedy
     settings the temperature and the cut-offs, which are for sampling, are passed over. Raises what
-    ``constraints.apply`` raises.
+    ``constraints.apply`` raises, of which ``dead_ends`` is an option.
     """
     steps = _GREEDY if settings.greedy else _SAMPLED
     for name in settings.order:
-        step = steps.get(name)
-        if step is not None:
+        if name == "constraints":
+            logits = constraints.apply(
+                logits,
+                settings.constraints,
+                histories,
+                max_new_tokens=settings.max_new_tokens,
+                eos_ids=settings.eos_ids,
+                dead_ends=dead_ends,
+            )
+        elif (step := steps.get(name)) is not None:
             logits = step(logits, settings, histories)
     return logits
 
@@ -67,9 +79,9 @@ def with_repetition_penalty(
     seen = _places(logits, histories, prompt=True)
     penalised = logits.clone(memory_format=torch.contiguous_format)
     flat = penalised.view(-1)
-    before = flat[seen]
+    before = flat.index_select(0, seen)
     # A token that occurs twice gets the same value twice.
-    flat[seen] = torch.where(before < 0, before * penalty, before / penalty)
+    flat.scatter_(0, seen, torch.where(before < 0, before * penalty, before / penalty))
     return penalised
 
 
@@ -193,16 +205,6 @@ def _at_least_fp32(logits: Tensor) -> Tensor:
 _Step = Callable[[Tensor, GenerationSettings, Sequence[History]], Tensor]
 
 
-def _constrained(logits: Tensor, settings: GenerationSettings, histories: Sequence[History]) -> Tensor:
-    return constraints.apply(
-        logits,
-        settings.constraints,
-        histories,
-        max_new_tokens=settings.max_new_tokens,
-        eos_ids=settings.eos_ids,
-    )
-
-
 def _penalty(name: str, neutral: float, apply: Callable[[Tensor, float, Sequence[History]], Tensor]) -> _Step:
     def step(logits: Tensor, settings: GenerationSettings, histories: Sequence[History]) -> Tensor:
         value = getattr(settings, name)
@@ -220,7 +222,6 @@ def _cut(name: str, apply: Callable[[Tensor, Any], Tensor]) -> _Step:
 
 
 _GREEDY: dict[str, _Step] = {
-    "constraints": _constrained,
     "repetition_penalty": _penalty("repetition_penalty", 1, with_repetition_penalty),
     "frequency_penalty": _penalty("frequency_penalty", 0, with_frequency_penalty),
     "presence_penalty": _penalty("presence_penalty", 0, with_presence_penalty),

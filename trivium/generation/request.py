@@ -3,19 +3,21 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from trivium.errors import ConfigError, DataError
+from trivium.errors import ConfigError, DataError, TriviumError
+from trivium.generation.adapting import Adapting
 from trivium.generation.history import History
 from trivium.generation.reading import context_limit
 from trivium.generation.sampling import source_of_chance
-from trivium.generation.settings import GenerationSettings
+from trivium.generation.settings import PROCESSORS, Constraints, GenerationSettings
 from trivium.generation.stopping import StopText, TokenText
 
-FinishReason = Literal["stop", "length", "cancelled"]
+FinishReason = Literal["stop", "length", "cancelled", "failed"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -41,8 +43,11 @@ class Request:
     pieces: list[str] = field(default_factory=list)
     """The text so far, where ``text`` is given; what a stop text may still swallow is not in it."""
     finish_reason: FinishReason | None = None
-    """Why the answer ended: an end token or a stop text, its longest length, or nobody waits for it any more.
-    None before that."""
+    """Why the answer ended: an end token or a stop text, its longest length, nobody waited for it any more, or
+    ``error``. None before that."""
+    error: TriviumError | None = None
+    """Why no token could be chosen."""
+    _history: History | None = field(default=None, init=False, repr=False)
 
     def append(self, token: int, log_prob: float) -> None:
         """Takes one more token and notices the end."""
@@ -59,9 +64,24 @@ class Request:
             if self.stop is not None and not self.stop.stopped:
                 self._keep(self.stop.flush())
 
+    def fail(self, error: TriviumError) -> None:
+        """Ends the answer where it cannot go on."""
+        self.error, self.finish_reason = error, "failed"
+
+    @cached_property
+    def way_of_choosing(self) -> tuple[object, ...]:
+        """What of the settings the next token depends on: requests that are alike in it are looked at together."""
+        settings = self.settings
+        chosen = [getattr(settings, name) for name in PROCESSORS]
+        if settings.constraints != Constraints():
+            chosen += [settings.max_new_tokens, settings.eos_ids]
+        return (*chosen, settings.order)
+
     def history(self, start_id: int | None) -> History:
         """What the decoder has read: the prompt, or ``start_id`` where the prompt is an encoder's; and the answer."""
-        return History(self.prompt if start_id is None else [start_id], self.token_ids)
+        if self._history is None:  # one for the whole answer: it converts what is new, and nothing twice
+            self._history = History(self.prompt if start_id is None else [start_id], self.token_ids)
+        return self._history
 
     def _show(self, piece: str) -> None:
         if self.stop is not None:
@@ -89,7 +109,9 @@ def requests(
     return made
 
 
-def check_requests(model: nn.Module, batch: Sequence[Request], *, encoder_decoder: bool) -> None:
+def check_requests(
+    model: nn.Module, batch: Sequence[Request], *, encoder_decoder: bool, adapting: Adapting | None = None
+) -> None:
     """Refuses what could only fail later.
 
     Raises ``DataError`` for a prompt that is empty or holds an id the model has not, ``ConfigError`` where a prompt
@@ -112,11 +134,13 @@ def check_requests(model: nn.Module, batch: Sequence[Request], *, encoder_decode
                 fix="encode the prompt with the model's own tokenizer",
             )
         new = request.settings.max_new_tokens
-        needed = max(len(request.prompt), new) if encoder_decoder else len(request.prompt) + new - 1
+        before = 0 if adapting is None else adapting.prefix_tokens(adapting.resolve(request.adapter))
+        needed = max(len(request.prompt), new) if encoder_decoder else before + len(request.prompt) + new - 1
         if limit is not None and needed > limit:
             raise ConfigError(
                 f"prompt {number} and its answer do not fit into the model's learned positions",
-                received=f"{len(request.prompt)} tokens of prompt and max_new_tokens={new}",
+                received=f"{len(request.prompt)} tokens of prompt and max_new_tokens={new}"
+                + (f", after a prefix of {before}" if before else ""),
                 expected=f"at most {limit} positions (the last new token takes none)",
                 fix=f"lower max_new_tokens by {needed - limit}, or shorten the prompt",
             )

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from trivium.errors import Unsupported
-from trivium.generation.checks import require
+from trivium.generation.checks import check_numbers, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class Search:
     """Answers sampled for each prompt, of which the `n` with the highest mean log-probability are given."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name, most in (("diversity_penalty", math.inf), ("coverage_penalty", math.inf), ("contrastive_alpha", 1)):
             value = getattr(self, name)
             require(

@@ -1,19 +1,15 @@
-"""How a text is to be generated, with everything decided: argument, else ``generation_config.json``, else greedy."""
+"""How a text is to be generated, with everything decided; ``resolve`` decides."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from trivium.config import did_you_mean
 from trivium.errors import ConfigError
-from trivium.generation import generation_config
-from trivium.generation.checks import require
+from trivium.generation.checks import check_numbers, require
 from trivium.generation.constraints import NO_CONSTRAINTS, Constraints
-from trivium.generation.generation_config import Stated, token_ids
 from trivium.generation.searching import NO_SEARCH, Search
 
-__all__ = ["PROCESSORS", "Constraints", "GenerationSettings", "Search", "resolve", "token_ids"]
+__all__ = ["PROCESSORS", "Constraints", "GenerationSettings", "Search"]
 
 PROCESSORS = (
     "constraints",
@@ -71,6 +67,7 @@ class GenerationSettings:
     """The processors in the order in which they are applied."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         self._check_length()
         self._check_cut_offs()
         self._check_penalties()
@@ -188,126 +185,4 @@ def _check_order(order: tuple[str, ...]) -> None:
             received=f"order={', '.join(order)}",
             expected=", ".join(PROCESSORS),
             fix=f"name {twice[0]} once" if twice else f"put {missing[0]} in its place; what is not set does nothing",
-        )
-
-
-def resolve(
-    file: Mapping[str, Any],
-    *,
-    max_new_tokens: int,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    typical_p: float | None = None,
-    repetition_penalty: float | None = None,
-    frequency_penalty: float | None = None,
-    presence_penalty: float | None = None,
-    beams: int | None = None,
-    length_penalty: float | None = None,
-    n: int = 1,
-    seed: int | None = None,
-    stop: str | tuple[str, ...] | list[str] = (),
-    eos_ids: tuple[int, ...] = (),
-    constraints: Constraints | None = None,
-    search: Search | None = None,
-    order: tuple[str, ...] | None = None,
-    encoder_decoder: bool = False,
-    **unknown: object,
-) -> GenerationSettings:
-    """Settings of a call whose arguments are None where not given; ``file`` is ``generation_config.json``.
-
-    Each argument wins over the file, and ``constraints`` and ``search`` as a whole. A file with ``do_sample`` false
-    means greedy, whatever temperature it holds. A call that names ``top_k``, ``top_p``, ``min_p`` or ``typical_p``
-    and no temperature asks for sampling, at temperature 1; contrastive search alone takes ``top_k`` without. A call
-    that asks for one way of choosing (a temperature, beams, contrastive search) takes nothing of another from the file.
-
-    Raises ``ConfigError`` where a value cannot be used, and ``Unsupported`` where the file asks for what would change
-    the answers and this release has not.
-    """
-    _refuse_unknown(unknown)
-    stated = generation_config.read(file)
-    cut = top_p is not None or min_p is not None or typical_p is not None
-    temperature, beams, contrastive = _way(
-        stated, temperature=temperature, beams=beams, search=search, top_k=top_k is not None, cut=cut
-    )
-    if stated.sampled and temperature:
-        top_p, min_p = _first(top_p, stated.top_p), _first(min_p, stated.min_p)
-        typical_p = _first(typical_p, stated.typical_p)
-    if (stated.sampled and temperature) or (contrastive and not stated.sampled):
-        top_k = _first(top_k, stated.top_k)
-    generation_config.refuse_unsupported(file, sampled=temperature > 0, beams=beams)
-    if constraints is None:
-        constraints = generation_config.constraints(
-            file, max_new_tokens=max_new_tokens, eos_ids=eos_ids, encoder_decoder=encoder_decoder
-        )
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    return GenerationSettings(
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        typical_p=typical_p,
-        repetition_penalty=_first(repetition_penalty, stated.repetition_penalty, 1.0),
-        frequency_penalty=_first(frequency_penalty, stated.frequency_penalty, 0.0),
-        presence_penalty=_first(presence_penalty, stated.presence_penalty, 0.0),
-        beams=beams,
-        length_penalty=_first(length_penalty, stated.length_penalty, 1.0),
-        n=n,
-        seed=seed,
-        stop=stops or stated.stop,
-        eos_ids=eos_ids,
-        constraints=constraints,
-        search=_search(stated, beams=beams, contrastive=contrastive) if search is None else search,
-        order=PROCESSORS if order is None else order,
-    )
-
-
-def _way(
-    stated: Stated, *, temperature: float | None, beams: int | None, search: Search | None, top_k: bool, cut: bool
-) -> tuple[float, int, bool]:
-    """The temperature, the beams, and whether the search is contrastive; ``top_k`` and ``cut`` are whether a call names
-    it, and any other cut-off."""
-    sampling = cut if temperature is None else temperature > 0
-    if search is not None:
-        contrastive = search.contrastive_alpha > 0
-    else:
-        contrastive = stated.contrastive_alpha > 0 and not sampling and beams in (None, 1)
-    if temperature is None:
-        sampling = sampling or (top_k and not contrastive)
-        by_file = stated.sampled and not contrastive and beams in (None, 1)
-        stated_temperature = stated.temperature if by_file else None
-        temperature = (1.0 if sampling or by_file else 0.0) if stated_temperature is None else stated_temperature
-    by_default = 1 if sampling or contrastive else _first(stated.beams, 1)
-    return temperature, by_default if beams is None else beams, contrastive
-
-
-def _search(stated: Stated, *, beams: int, contrastive: bool) -> Search:
-    """The search of a file: what it says of other ways of searching than the one in use is left out."""
-    if contrastive:
-        return Search(contrastive_alpha=stated.contrastive_alpha)
-    if beams == 1:
-        return Search()
-    groups = _first(stated.groups, 1)
-    return Search(
-        groups=groups,
-        diversity_penalty=_first(stated.diversity_penalty, 0.0) if groups > 1 else 0.0,
-        early_stopping=stated.early_stopping,
-    )
-
-
-def _first(*values: Any) -> Any:
-    """The first that is given; None where none is."""
-    return next((value for value in values if value is not None), None)
-
-
-def _refuse_unknown(unknown: Mapping[str, object]) -> None:
-    valid = [field.name for field in fields(GenerationSettings)]
-    for name in sorted(unknown):
-        raise ConfigError(
-            f"there is no generation setting {name!r}",
-            received=f"{name}={unknown[name]!r}",
-            expected=", ".join(valid),
-            fix=did_you_mean(name, valid) or f"leave {name} out",
         )

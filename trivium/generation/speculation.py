@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from trivium.errors import ConfigError, NonFiniteError
 from trivium.generation.history import History
-from trivium.generation.reading import Begin, device_of, read_prompts
+from trivium.generation.reading import Begin, context_limit, device_of, read_prompts
 from trivium.generation.request import Request
 from trivium.generation.sampling import choose, pick, probabilities
+from trivium.generation.settings import Constraints
 from trivium.nn.state import State
 
 MOST_AHEAD = 10
@@ -83,8 +84,9 @@ class ModelDraft:
         return guesses, torch.cat(distributions) if distributions else None
 
 
-def check_draft(model: nn.Module, draft: nn.Module) -> None:
-    """``ConfigError`` where the two models do not speak of the same tokens."""
+def check_draft(model: nn.Module, draft: nn.Module, request: Request) -> None:
+    """Refuses a draft model before it is asked: ``ConfigError`` where it speaks of other tokens or has no positions for
+    the answer, ``Unsupported`` where its state cannot be rolled back."""
     ours, theirs = model.config.vocabulary_size, draft.config.vocabulary_size
     if ours != theirs:
         raise ConfigError(
@@ -93,6 +95,16 @@ def check_draft(model: nn.Module, draft: nn.Module) -> None:
             expected=f"{ours} tokens, those of the model it drafts for",
             fix="draft with a smaller model that has the same tokenizer",
         )
+    limit, needed = context_limit(draft), len(request.prompt) + request.settings.max_new_tokens - 1
+    if limit is not None and needed > limit:
+        raise ConfigError(
+            "the prompt and its answer do not fit into the draft model's learned positions",
+            received=f"{len(request.prompt)} tokens of prompt and max_new_tokens={request.settings.max_new_tokens}",
+            expected=f"at most {limit} positions",
+            fix='draft with another model, or draft="lookup"',
+        )
+    state = draft.new_state(1, 1)
+    state.rollback(state.lengths)
 
 
 def speculate(
@@ -140,20 +152,33 @@ def _accept(logits: Tensor, request: Request, guesses: list[int], q: Tensor | No
     ``logits [n + 1, V]``: after the last known token and after each of the ``n`` guesses. ``q [n, V]``: what the
     guesses were drawn from.
     """
-    settings, log_probs = request.settings, torch.log_softmax(logits, dim=-1)
-    if bool(log_probs[0].isnan().any()):
-        raise NonFiniteError("the model's logits are not numbers (NaN or infinite): no token can be chosen")
+    log_probs = torch.log_softmax(logits, dim=-1)
     new = list(request.token_ids)
     histories = [History(request.prompt, [*new, *guesses[:count]]) for count in range(len(guesses) + 1)]
-    chosen = probabilities(logits, settings, histories) if not settings.greedy else None
-    wanted = [] if chosen is not None else choose(logits, settings, [], histories)[0].tolist()
-    for place in range(len(guesses) + 1):
-        token = wanted[place] if chosen is None else _verdict(chosen[place], guesses, q, place, request)
-        request.append(token, float(log_probs[place, token]))
+    # What constraints forbid after a guess that does not stand is nobody's business, so they are asked row by row.
+    size = len(histories) if request.settings.constraints == Constraints() else 1
+    chosen: list[Tensor] = []
+    for place in range(len(histories)):
+        if place == len(chosen):
+            rows = slice(place, place + size)
+            chosen += _chosen(logits[rows], request, histories[rows]).unbind()
+        row = chosen[place]
+        token = int(row) if request.settings.greedy else _verdict(row, guesses, q, place, request)
+        log_prob = float(log_probs[place, token])
+        if log_prob != log_prob:
+            raise NonFiniteError("the model's logits are not numbers (NaN or infinite): no token can be chosen")
+        request.append(token, log_prob)
         stood = place < len(guesses) and token == guesses[place]
         if request.finish_reason is not None or not stood:
             return place + stood
     raise AssertionError("the last token is no guess")
+
+
+def _chosen(logits: Tensor, request: Request, histories: Sequence[History]) -> Tensor:
+    """The token of each row ``[N]`` where greedy, else the distribution to draw it from ``[N, V]``."""
+    if request.settings.greedy:
+        return choose(logits, request.settings, [], histories)[0]
+    return probabilities(logits, request.settings, histories)
 
 
 def _verdict(p: Tensor, guesses: list[int], q: Tensor | None, place: int, request: Request) -> int:

@@ -2,26 +2,26 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from trivium.adapters import prefix
-from trivium.adapters.adapter_set import adapters_of
-from trivium.adapters.routing import route, using
-from trivium.errors import Unsupported
+from trivium.adapters.answering import Answering
+from trivium.adapters.routing import using
+from trivium.errors import DataError, Unsupported
 from trivium.generation.decode import decode
 from trivium.generation.engine import Engine
+from trivium.generation.generation_config import token_ids
 from trivium.generation.prefixes import PrefixCache
 from trivium.generation.request import Request, check_requests, requests
+from trivium.generation.resolve import resolve
 from trivium.generation.search.beam import beam_search
 from trivium.generation.search.best_of import best
 from trivium.generation.search.contrastive import contrastive_search
 from trivium.generation.search.hypothesis import Hypothesis, Stopped, completed
-from trivium.generation.settings import GenerationSettings, resolve, token_ids
+from trivium.generation.settings import GenerationSettings
 from trivium.generation.speculation import Draft, ModelDraft, PromptLookup, check_draft, speculate
 from trivium.generation.stopping import StopText, TokenText
 from trivium.lm.protocol import Generation, Prompts
@@ -52,6 +52,7 @@ class Generator:
         self.tokenizer = tokenizer
         self.prefixes: PrefixCache | None = None
         """Where given, what was read is kept for prompts that begin alike; to be cleared when the weights change."""
+        self._adapters = Answering(network)
         self._file = generation
         self._start_id: int | None = network.config.start_id if encoder_decoder else None
         self._ends = token_ids(generation.get("eos_token_id")) or token_ids(config_file.get("eos_token_id"))
@@ -69,16 +70,26 @@ class Generator:
     ) -> list[Request]:
         """The requests, checked; their text is made as they grow where ``follow`` or a stop text asks for it."""
         asked = requests(self._prompt_ids(prompts), settings, adapter=adapter)
-        check_requests(self.network, asked, encoder_decoder=self._start_id is not None)
+        self._check(asked)
         if settings.stop or follow:
             for request in asked:
                 self._follow_text(request)
         return asked
 
+    def _check(self, asked: Sequence[Request]) -> None:
+        check_requests(self.network, asked, encoder_decoder=self._start_id is not None, adapting=self._adapters)
+
     def _prompt_ids(self, prompts: Prompts) -> list[list[int]]:
-        alone = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
-        rows: Sequence[Any] = [prompts] if alone else prompts
-        return [self.ids_of(row) if isinstance(row, str) else [int(token) for token in row] for row in rows]
+        given: Any = prompts.tolist() if isinstance(prompts, Tensor | np.ndarray) else prompts
+        if not isinstance(given, str | list | tuple):
+            raise DataError(
+                "this is no prompt",
+                received=type(prompts).__name__,
+                expected="a text, ids, or a list of either",
+                fix='generate("Once upon a time", ...), or generate([[1, 2, 3]], ...)',
+            )
+        alone = isinstance(given, str) or (len(given) > 0 and isinstance(given[0], int | np.integer))
+        return [self.ids_of(row) if isinstance(row, str) else _ids(row) for row in ([given] if alone else given)]
 
     def ids_of(self, prompt: str) -> list[int]:
         """The ids that ``prompt`` is read as; see ``LocalModel.prompt_ids``."""
@@ -104,6 +115,12 @@ class Generator:
     ) -> list[Generation]:
         """``settings.n`` answers to each prompt, prompt-major."""
         if settings.beams > 1 or settings.search.contrastive_alpha:
+            if draft is not None:
+                raise Unsupported(
+                    "a search looks at several answers at once, and cannot be drafted for",
+                    received=f"draft with beams={settings.beams}, {settings.search}",
+                    fix="leave the draft out, or the search",
+                )
             return self._searched(prompts, settings, adapter)
         asked = self.ask(prompts, settings, adapter)
         if not asked:
@@ -121,8 +138,7 @@ class Generator:
             asked,
             slots=min(len(asked), self._rows_at_once(asked)),
             start_id=self._start_id,
-            begin=partial(prefix.begin_active, self.network),
-            routing=self._routing,
+            adapting=self._adapters,
             prefixes=self.prefixes,
         )
 
@@ -133,16 +149,13 @@ class Generator:
             slots=slots,
             read_tokens=read_tokens,
             start_id=self._start_id,
-            begin=partial(prefix.begin_active, self.network),
-            routing=self._routing,
+            adapting=self._adapters,
             prefixes=self.prefixes,
         )
 
     def _searched(self, prompts: Prompts, settings: GenerationSettings, adapter: str | None) -> list[Generation]:
         rows = self._prompt_ids(prompts)
-        check_requests(
-            self.network, requests(rows, settings, adapter=adapter), encoder_decoder=self._start_id is not None
-        )
+        self._check(requests(rows, settings, adapter=adapter))
         search, width = (
             (beam_search, settings.beams) if settings.beams > 1 else (contrastive_search, settings.top_k or 1)
         )
@@ -155,7 +168,7 @@ class Generator:
                     rows[at : at + at_once],
                     settings,
                     start_id=self._start_id,
-                    begin=lambda count, capacity: prefix.begin_active(self.network, [adapter] * count, capacity),
+                    begin=lambda count, capacity: self._adapters.begin([adapter] * count, capacity),
                     stopped=self._has_stopped(settings),
                 )
                 found += completed(steps)
@@ -186,8 +199,12 @@ class Generator:
         # A stop text ends with the last token, and a token that adds to the text holds at least a byte of it.
         looked_at = max(len(stop.encode()) for stop in settings.stop) + 1
 
-        def stopped(ids: list[int]) -> bool:
-            text = decode_ids(ids[-looked_at:])
+        def stopped(read: Sequence[int], ids: list[int]) -> bool:
+            if len(ids) > looked_at:
+                text = decode_ids(ids[-looked_at:])
+            else:  # as `TokenText` does: some vocabularies write a space only between two tokens
+                context = list(read[-1:]) if self._start_id is None else []
+                text = decode_ids([*context, *ids])[len(decode_ids(context)) :]
             return any(stop in text for stop in settings.stop)
 
         return stopped
@@ -195,19 +212,19 @@ class Generator:
     def _speculated(self, asked: Sequence[Request], draft: "nn.Module | str") -> Iterator[None]:
         for request in asked:
             guesses = self._draft(draft, request)
-            with self._routing([request.adapter], None):
+            with self._adapters.routing([request.adapter], None):
                 yield from speculate(
                     self.network,
                     request,
                     guesses,
-                    lambda rows, capacity: prefix.begin_active(self.network, [None] * rows, capacity),
+                    lambda rows, capacity: self._adapters.begin([None] * rows, capacity),
                 )
 
     def _draft(self, draft: "nn.Module | str", request: Request) -> Draft:
         if self._start_id is not None:
             raise Unsupported("an encoder-decoder cannot be drafted for", received="draft", fix="leave draft out")
         if isinstance(draft, nn.Module):
-            check_draft(self.network, draft)
+            check_draft(self.network, draft, request)
             return ModelDraft(draft, request)
         if draft != "lookup":
             raise Unsupported("there is no such draft", received=draft, expected='"lookup", or a smaller model')
@@ -219,15 +236,6 @@ class Generator:
         capacity = max(len(request.prompt) + request.settings.max_new_tokens for request in asked)
         remembered = sum(tensor.nbytes for tensor in tree_leaves(self.network.new_state(1, capacity)))
         return min(max(ROWS_AT_ONCE, _REMEMBERED_BYTES // max(remembered, 1)), MOST_ROWS_AT_ONCE)
-
-    # Adapters --------------------------------------------------------------------------------------------------------
-
-    def _routing(self, adapters: Sequence[str | None], segments: Tensor | None) -> AbstractContextManager[None]:
-        """One adapter for all is made the active one: wrapped layers are fastest then. ``None`` is what is active."""
-        if len(set(adapters)) == 1:
-            return using(self.network, adapters[0])
-        active = adapters_of(self.network).routing.active
-        return route(self.network, [name or active for name in adapters], segments=segments)
 
     # What came of it -------------------------------------------------------------------------------------------------
 
@@ -265,3 +273,13 @@ class Generator:
 
 def _without_tokenizer(settings: GenerationSettings) -> Unsupported:
     return Unsupported("a stop text needs a tokenizer, and this model has none", received=f"{settings.stop}")
+
+
+def _ids(row: Any) -> list[int]:
+    """The ids of one prompt, each a whole number."""
+    given = row.tolist() if isinstance(row, Tensor | np.ndarray) else row
+    if not isinstance(given, list | tuple) or not all(isinstance(token, int | np.integer) for token in given):
+        raise DataError(
+            "this is no prompt", received=repr(row)[:60], expected="a text, or a list of ids", fix="give whole numbers"
+        )
+    return [int(token) for token in given]

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from trivium import tokenizers
-from trivium.adapters.adapter_set import adapters_of
+from trivium.adapters.adapter_set import adapters_of, has_adapters
 from trivium.adapters.attach import detach
 from trivium.adapters.attach import merge as merge_adapter
 from trivium.adapters.routing import activate
@@ -88,7 +88,7 @@ def save(model: LocalModel, folder: str | pathlib.Path, *, merge: bool = False) 
     """
     if any(isinstance(module, NF4Linear) for module in model.network.modules()):
         raise Unsupported("a quantised model cannot be saved by this release", fix="save the model it was loaded from")
-    if "adapters" in model.network._modules:
+    if has_adapters(model.network):
         if not merge:
             raise Unsupported(
                 "a model with adapters is two things, and this saves one",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from trivium.adapters import prefix
 from trivium.checkpoints.provenance import Origin
-from trivium.errors import DataError, Unsupported
+from trivium.errors import ConfigError, DataError, Unsupported
 from trivium.generation.engine import Engine
 from trivium.generation.prefixes import PrefixCache
 from trivium.generation.reading import padded
@@ -171,6 +171,10 @@ class LocalModel:
         """One answer in the making, and the steps that make it: its ids, probabilities and pieces of text can be
         looked at after each."""
         self._require("stream")
+        if settings.pop("draft", None) is not None:
+            raise Unsupported(
+                "a stream cannot be drafted for", received="draft", fix="use generate, or leave draft out"
+            )
         effective = self._generator.settings(max_new_tokens=max_new_tokens, **settings)
         if effective.beams > 1 or effective.search != Search():
             raise Unsupported(
@@ -178,15 +182,23 @@ class LocalModel:
                 received=f"beams={effective.beams}, {effective.search}",
                 fix="use generate, or leave the search out",
             )
-        request, *others = self._generator.ask(prompt, effective, adapter, follow=True)
-        if others:
+        asked = self._generator.ask(prompt, effective, adapter, follow=True)
+        if len(asked) != 1:
             raise DataError("a stream is one answer", received=f"n={effective.n}", fix="leave n out, or use generate")
-        return request, self._generator.run([request])
+        return asked[0], self._generator.run(asked)
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """The ids that a prompt is read as: with what the vocabulary puts before and after a text."""
         self._require("generate")
         return self._generator.ids_of(prompt)
+
+    def requests(
+        self, prompts: Prompts, *, max_new_tokens: int, adapter: str | None = None, **settings: Any
+    ) -> list[Request]:
+        """What an ``engine`` is given: ``n`` requests a prompt, whose text and stop texts are followed as they grow."""
+        self._require("generate")
+        effective = self._generator.settings(max_new_tokens=max_new_tokens, **settings)
+        return self._generator.ask(prompts, effective, adapter, follow=self.tokenizer is not None)
 
     def engine(self, *, slots: int = 16, read_tokens: int | None = 512) -> Engine:
         """Continuous batching over this model, for a server: requests come and go between steps."""
@@ -196,6 +208,8 @@ class LocalModel:
     def remember(self, tokens: int = 16_384) -> None:
         """From now on keeps what was read, so that a prompt that begins like an earlier one is read from where they
         part. Only for weights that do not change any more; 0 forgets everything and keeps nothing."""
+        if tokens < 0:
+            raise ConfigError("so many tokens cannot be kept", received=tokens, expected="0 or more")
         self._generator.prefixes = PrefixCache(tokens) if tokens else None
 
     def chat(self, messages: Sequence[Message], *, max_new_tokens: int = 256, **settings: Any) -> Generation:
@@ -290,7 +304,7 @@ class LocalModel:
 
     def _prefixed(self, rows: int, length: int) -> State | None:
         """What texts are read into where the active adapter is a prefix."""
-        if not prefix.active_tokens(self.network):
+        if not prefix.prefix_tokens(self.network):
             return None
         return prefix.begin_active(self.network, [None] * rows, length)
 

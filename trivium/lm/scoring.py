@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from trivium.adapters import prefix
-from trivium.errors import DataError
+from trivium.errors import DataError, NonFiniteError
 from trivium.lm.protocol import Score
 from trivium.nn.head import CHUNK_ROWS
 from trivium.nn.output import Output
@@ -205,7 +205,7 @@ def _read(network: nn.Module, families: Sequence[_Family]) -> tuple[Tensor, list
     texts = [(row, text) for row, family in enumerate(families) for text in family.texts]
     rests = [(row, text[families[row].common :]) for row, text in texts if len(text) > families[row].common]
     state = None
-    if rests or prefix.active_tokens(network):
+    if rests or prefix.prefix_tokens(network):
         state = prefix.begin_active(network, [None] * len(families), max(len(text) for _, text in texts))
     output = _packed(network, [family.texts[0][: family.common] for family in families], state)
     hidden = output.hidden[0]
@@ -236,7 +236,7 @@ def _packed(network: nn.Module, texts: Sequence[list[int]], state: State | None)
 def _longest(network: nn.Module) -> int | None:
     """Tokens of a text that are read at once: what the model was made for, also where it could read on beyond."""
     config: Any = network.config
-    return None if config.context_tokens is None else config.context_tokens - prefix.active_tokens(network)
+    return None if config.context_tokens is None else config.context_tokens - prefix.prefix_tokens(network)
 
 
 def _log_probs(network: nn.Module, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,6 +247,8 @@ def _log_probs(network: nn.Module, hidden: Tensor, targets: Tensor) -> tuple[Ten
         # fp64, because they are summed: a long continuation would lose digits.
         found.append(torch.log_softmax(logits, dim=-1).gather(-1, wanted[:, None])[:, 0].double())
         best.append(logits.argmax(-1) == wanted)
+        if bool(found[-1].isnan().any()):
+            raise NonFiniteError("the model's logits are not numbers (NaN or infinite): nothing can be scored")
     return torch.cat(found), torch.cat(best)
 
 

@@ -240,8 +240,10 @@ def _why_other(manifest: dict[str, Any], recorded: str | None) -> str:
     forgotten = [entry for entry in manifest.get("forgotten", []) if isinstance(entry, dict)]
     earlier = [entry.get("fingerprint") for entry in forgotten]
     if recorded in earlier:
-        count = len(earlier) - earlier.index(recorded)
-        return f"{count} documents have been forgotten since: what was trained on it saw them"
+        since = forgotten[earlier.index(recorded) :]
+        count = len({digest for entry in since for digest in entry.get("id_sha256", [])})
+        told = "1 document has" if count == 1 else f"{count:,} documents have"
+        return f"{told} been forgotten since: what was trained on it saw {'it' if count == 1 else 'them'}"
     return "the data is not the one that was trained on"
 
 

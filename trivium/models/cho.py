@@ -2,8 +2,9 @@
 Statistical Machine Translation").
 
 A GRU reads the source into one vector c, and another writes the target from it: c is part of the input at every step
-and of what every word is read out of (appendix A). Ours: source and target share one vocabulary and one embedding; and
-c joins the input of the decoder's GRU, so that, as in Bahdanau et al. 2015, no reset gate stands before it.
+and of what every word is read out of (appendix A). Ours: source and target share one vocabulary and one embedding; c
+joins the input of the decoder's GRU, so that, as in Bahdanau et al. 2015, no reset gate stands before it; and the
+encoder's reset gate stands after the matrix product, as in all fused kernels.
 """
 
 from collections.abc import Collection

@@ -96,6 +96,19 @@ def _matrix_vector(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y if bias is None else y + bias
 
 
+# Up to so many rows and weights oneDNN's start costs more than its kernel saves: the verification of a few guesses.
+_FEW_ROWS, _SMALL_MATRIX = 6, 2**19
+
+
+def _few_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x w^T + b for some rows of a small matrix, as one batched product of its halves, a thread each."""
+    rows, width = weight.shape
+    flat = x.reshape(-1, width)
+    y = torch.bmm(flat.expand(2, *flat.shape), weight.view(2, -1, width).mT)
+    y = y.transpose(0, 1).reshape(*x.shape[:-1], rows)
+    return y if bias is None else y + bias
+
+
 def linear(
     x: Float[Tensor, "... K"], weight: Float[Tensor, "N K"], bias: Tensor | None = None
 ) -> Float[Tensor, "... N"]:
@@ -108,6 +121,9 @@ def linear(
         return F.linear(x, weight, bias) if single else _OneDnnLinear.apply(x, weight, bias)
     if single:
         return _matrix_vector(x, weight, bias)
+    few = x.numel() <= _FEW_ROWS * x.shape[-1] and weight.numel() <= _SMALL_MATRIX
+    if few and weight.shape[0] % 2 == 0 and weight.is_contiguous():
+        return _few_rows(x, weight, bias)
     return onednn_linear(x, weight, bias)
 
 

@@ -19,8 +19,8 @@ from trivium.data.examples_file import Record, read_records
 from trivium.data.provenance import file_sha256
 from trivium.data.splits import is_held_out
 from trivium.errors import DataError, Unsupported
+from trivium.generation.generation_config import token_ids
 from trivium.generation.reading import context_limit
-from trivium.generation.settings import token_ids
 from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
 from trivium.recipes.examples import Answers, PromptFormat, encode_record

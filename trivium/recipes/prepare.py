@@ -261,7 +261,7 @@ def _check_mixture(config: PrepareConfig, corpus: Corpus) -> None:
             f"no document states its {by}, so there is nothing to weigh by",
             fix="set text.identify_language" if by == "language" else f"name the field with reading.{by}_field",
         )
-    mixtures.plan(sizes, replace(config.mixture, total_tokens=None, total_passes=None))
+    mixtures.plan(sizes, replace(config.mixture, total_tokens=None))
 
 
 def _vocabulary(config: PrepareConfig, corpus: Corpus, work: WorkFolder) -> tokenizers.Tokenizer:

@@ -72,7 +72,8 @@ class PrepareConfig:
     leak_threshold: float = 0.5
     """Remove a validation document when this share of its words lies in runs of eight that training has; 1.1: never."""
     mix: bool = False
-    """Take of each source, language, label or group as much as `mixture` says, instead of everything once."""
+    """Take of each source, language, label or group as much as `mixture` says, instead of everything once; in all as
+    much as there is, unless it says otherwise."""
     mixture: mixtures.Mixture = field(default_factory=mixtures.Mixture)
     """With `mix`: by what, weights, temperature, most passes, and how much in all."""
     leave_out_forgotten: bool = True
@@ -92,7 +93,10 @@ class PrepareConfig:
 
 
 def checked(config: PrepareConfig) -> PrepareConfig:
-    """The configuration with its licence in canonical spelling; what cannot work is refused before anything is read."""
+    """The configuration as it is carried out, or a refusal before anything is read.
+
+    Its licence is in canonical spelling, and a mixture says how large it is to be.
+    """
     if not 0 < config.validation_fraction < 1:
         raise ConfigError(
             "validation_fraction must leave text on both sides",
@@ -123,6 +127,8 @@ def checked(config: PrepareConfig) -> PrepareConfig:
             expected="a new or empty folder, or one that was prepared before and nothing was added to",
             fix="choose another --output",
         )
+    if config.mix:
+        config = replace(config, mixture=replace(config.mixture, total_passes=config.mixture.passes_over_all))
     if config.reading.licence is None:
         return config
     licence = canonical(config.reading.licence)

@@ -17,7 +17,7 @@ from trivium.data.prepared import MANIFEST, Prepared, open_prepared
 from trivium.data.provenance import data_facts
 from trivium.data.sampler import BatchSource, PackedSource, StreamSource, WindowSource
 from trivium.errors import ConfigError, Unsupported
-from trivium.models import Architecture, architecture
+from trivium.models import ARCHITECTURES, Architecture, architecture
 from trivium.recipes.prepare import PrepareConfig, prepare
 from trivium.recipes.training import (
     Job,
@@ -41,6 +41,8 @@ from trivium.training.schedules import ScheduleConfig
 # (Shazeer 2020, section 2). In whole multiples, for the sake of matrix products.
 _GATED = ("llama",)
 _INNER_MULTIPLE = 32
+_WARMUP_STEPS = 20
+_KINDS = ("decoder", "recurrent")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class ModelConfig:
     """The architecture and its size."""
 
     architecture: str = "llama"
-    """One of those that read left to right: llama, gpt2, lstm."""
+    """One of those that read left to right; `trivium models` lists them: of kind decoder or recurrent."""
     width: int = 128
     """Width of the residual stream, or of the recurrent layers."""
     layers: int = 4
@@ -69,6 +71,8 @@ class ModelConfig:
     """Attention heads; null for as many as make them 32 wide."""
     inner_width: int | None = None
     """Width of the feed-forward layers; null for what is usual."""
+    embedding_width: int | None = None
+    """Width of the embedding of a recurrent model; null for that of its layers."""
     dropout: float = 0.0
     """Share of activations that is dropped while training; 0.1 helps where a small text is read many times."""
     tied: bool = True
@@ -116,9 +120,9 @@ class PretrainConfig:
     )
     """Muon for the matrices in the blocks, AdamW for the rest."""
     schedule: ScheduleConfig = dataclasses.field(
-        default_factory=lambda: ScheduleConfig(kind="wsd", warmup_steps=20, decay_fraction=0.5)
+        default_factory=lambda: ScheduleConfig(kind="wsd", warmup_steps=_WARMUP_STEPS, decay_fraction=0.5)
     )
-    """How the learning rates go with the step."""
+    """How the learning rates go with the step; the warm-up of 20 steps is an eighth of a run that is not longer."""
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     """How a step is computed, and how often to look and save."""
     steps: int | None = None
@@ -148,17 +152,19 @@ def pretrain(config: PretrainConfig) -> Run:
         device = begin(config, here)
         prepared = _prepared(config, here)
         model = build_model(config.model, prepared.tokenizer.vocabulary_size, config.batch.context_tokens).to(device)
-        return train(config, pretraining_job(config, prepared, model), title="pre-training")
+        return train(
+            config, pretraining_job(config, prepared, model), title="pre-training", usual_warmup_steps=_WARMUP_STEPS
+        )
 
 
 def check_model(config: ModelConfig) -> Architecture:
     """The row of the architecture. Raises `ConfigError` or `Unsupported` for what it cannot be, whatever the text."""
     entry = architecture(config.architecture)
-    if entry.kind not in ("decoder", "recurrent"):
+    if entry.kind not in _KINDS:
         raise Unsupported(
             "pre-training needs an architecture that reads left to right",
             received=f"{entry.name}, of kind {entry.kind!r}",
-            expected="llama, gpt2 or lstm",
+            expected=", ".join(each.name for each in ARCHITECTURES if each.kind in _KINDS),
         )
     if entry.kind == "recurrent" and (config.heads is not None or config.inner_width is not None):
         raise ConfigError(
@@ -166,7 +172,20 @@ def check_model(config: ModelConfig) -> Architecture:
             received=f"heads {config.heads}, inner_width {config.inner_width}",
             fix="leave both out",
         )
-    require_at_least(1, width=config.width, layers=config.layers, heads=config.heads, inner_width=config.inner_width)
+    if entry.kind == "decoder" and config.embedding_width is not None:
+        raise ConfigError(
+            f"the embedding of {entry.name} is as wide as its blocks",
+            received=f"embedding_width {config.embedding_width}",
+            fix="leave it out",
+        )
+    require_at_least(
+        1,
+        width=config.width,
+        layers=config.layers,
+        heads=config.heads,
+        inner_width=config.inner_width,
+        embedding_width=config.embedding_width,
+    )
     if not 0 <= config.dropout < 1:  # NaN fails every comparison
         raise ConfigError("dropout must be at least 0 and below 1", received=config.dropout)
     heads = _heads(config)
@@ -207,6 +226,8 @@ def build_model(config: ModelConfig, vocabulary_size: int, context_tokens: int) 
     if entry.kind == "decoder":
         settings |= {"context_tokens": context_tokens, "heads": _heads(config)}
         settings["inner_width"] = config.inner_width or _usual_inner_width(entry.name, config.width)
+    else:
+        settings["embedding_width"] = config.embedding_width
     require_at_least(1, vocabulary_size=vocabulary_size, context_tokens=context_tokens)
     return entry.model_class()(entry.config_class()(**settings))
 

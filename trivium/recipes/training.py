@@ -33,6 +33,8 @@ from trivium.training.trainer import Trainer, TrainerConfig
 
 DEFAULT_STEPS = 1000
 """Updates of a run that is told neither steps nor minutes."""
+_SHORT_WARMUP = 8
+"""Part of a run that the warm-up takes where the usual one would take all of it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,25 +191,34 @@ def own_device(name: str) -> torch.device:
     return device
 
 
-def train(recipe: TrainingRecipe, job: Job, *, title: str, default_steps: int = DEFAULT_STEPS) -> Run:
-    """Trains the job's model as the recipe says, from the run's last checkpoint where there is one."""
+def train(
+    recipe: TrainingRecipe, job: Job, *, title: str, default_steps: int = DEFAULT_STEPS, usual_warmup_steps: int = 0
+) -> Run:
+    """Trains the job's model as the recipe says, from the run's last checkpoint where there is one.
+
+    A warm-up of ``usual_warmup_steps`` is the recipe's default: a run that is not longer has a shorter one. Any other
+    is what somebody asked for, and is refused there.
+    """
     steps = planned_steps(recipe, job, default_steps)
     cadence = _trainer_config(recipe, steps)
     prepare_model(job.model, recipe.training)
     device = next(job.model.parameters()).device
     seeds.seed_everything(recipe.seed + processes.place().rank)
-    learner = _learner(recipe, job, job.model, steps)
+    schedule = recipe.schedule
+    if steps <= schedule.warmup_steps == usual_warmup_steps:
+        schedule = dataclasses.replace(schedule, warmup_steps=steps // _SHORT_WARMUP)
+    learner = _learner(recipe, job, job.model, steps, schedule=schedule)
     publish = functools.partial(write_model, tokenizer=job.tokenizer, generation=job.generation, metadata=job.metadata)
     source = job.source()
     # Last, since what is refused above must leave no run behind that stands in the way of the corrected one.
-    run = Run.start(run_folder(recipe), resolved(recipe, steps), resume=recipe.resume)
+    run = Run.start(run_folder(recipe), resolved(recipe, steps, schedule), resume=recipe.resume)
     Trainer(run, learner, source, cadence, validation=job.validation, publish=publish, device=device, title=title).fit()
     return run
 
 
-def resolved(recipe: TrainingRecipe, steps: int) -> dict[str, Any]:
-    """What config.yaml says: the settings that decide what is computed, with the number of steps filled in."""
-    settings = configuration.to_dict(recipe) | {"steps": steps}
+def resolved(recipe: TrainingRecipe, steps: int, schedule: ScheduleConfig) -> dict[str, Any]:
+    """What config.yaml says: the settings that decide what is computed, with the steps and the schedule that it has."""
+    settings = configuration.to_dict(recipe) | {"steps": steps, "schedule": configuration.to_dict(schedule)}
     return {name: value for name, value in settings.items() if name not in ("output", "run", "resume")}
 
 
@@ -278,11 +289,11 @@ def evenly(batches: Sequence[CausalBatch], tokens: int | None) -> list[CausalBat
 
 
 def _learner(
-    recipe: TrainingRecipe, job: Job, model: nn.Module, steps: int, *, schedule: ScheduleConfig | None = None
+    recipe: TrainingRecipe, job: Job, model: nn.Module, steps: int, *, schedule: ScheduleConfig
 ) -> SupervisedLearner:
     settings = SupervisedConfig(
         optimiser=recipe.optimiser,
-        schedule=schedule or recipe.schedule,
+        schedule=schedule,
         micro_batches=recipe.training.micro_batches,
         clip_norm=recipe.training.clip_norm,
         ema_decay=recipe.training.ema_decay,

@@ -25,18 +25,20 @@ GOOD = {"good.txt": b"good text", "good.jsonl": b'{"text": "good"}\n{"text": "re
 
 _EXPANDS = "expands beyond the limit"
 _DEEP = 100_000
-_LARGE = 10_000_000
+LARGE = 10_000_000
 
 
-def write_all(folder: Path, canary: Path) -> dict[str, str | None]:
+def write_all(folder: Path, canary: Path, *, large: int = LARGE) -> dict[str, str | None]:
     """Write every file into ``folder``. What runs or is written through any of them creates ``canary``.
+
+    ``large`` is the size in bytes of what is long; a bomb expands to ten times as much, and must to above 16 MiB.
 
     Returns:
         The pattern of the reason for each name, as ids show it.
     """
     expected: dict[str, str | None] = {}
     for make in (_archives, _archives_with_names, _pages, _records, _json, _yaml, pdfs, _tables, _parquet, _encodings):
-        for name, content, reason in make(canary):
+        for name, content, reason in make(canary, large):
             (folder / name).write_bytes(content)
             expected[name] = reason
     for name, content in GOOD.items():
@@ -99,9 +101,9 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
     return header
 
 
-def _archives(canary: Path) -> Files:
-    zeros = b"\x00" * (10 * _LARGE)
-    spaces = gzip.compress(b" " * (10 * _LARGE), 1)
+def _archives(canary: Path, large: int) -> Files:
+    zeros = b"\x00" * (10 * large)
+    spaces = gzip.compress(b" " * (10 * large), 1)
     yield "bomb.zip", zipped({"a.txt": b"before", "bomb.txt": zeros, "z.txt": b"after"}), _EXPANDS
     yield "nested.zip", zipped({"a.txt": b"a", "inner.zip": zipped({"b.txt": b"b"})}), "archive in an archive"
     yield "nested.tar", tarred(member("inner.tar.gz"), contents=(gzip.compress(tarred()),)), "archive in an archive"
@@ -112,8 +114,8 @@ def _archives(canary: Path) -> Files:
     yield "truncated.jsonl.gz", whole[:-20], "cut short"
     yield "damaged.jsonl.gz", whole[:40] + b"\xff" * 20 + whole[60:], "damaged"
     yield "tail.jsonl.gz", whole + b"something else", "damaged"
-    yield "name.jsonl.gz", b"\x1f\x8b\x08\x08" + b"\x00" * 6 + b"n" * _LARGE, "cut short"
-    yield "bomb.jsonl.zst", pyarrow.compress(b" " * (10 * _LARGE), "zstd", asbytes=True), _EXPANDS
+    yield "name.jsonl.gz", b"\x1f\x8b\x08\x08" + b"\x00" * 6 + b"n" * large, "cut short"
+    yield "bomb.jsonl.zst", pyarrow.compress(b" " * (10 * large), "zstd", asbytes=True), _EXPANDS
     yield "bomb.txt.bz2", bz2.compress(zeros, 1), _EXPANDS
     yield "bomb.tar.xz", lzma.compress(tarred(member("a.txt"), contents=(zeros,)), preset=0), _EXPANDS
     yield "truncated.txt.bz2", bz2.compress(whole * 9)[:-20], "cut short"
@@ -133,7 +135,7 @@ def _archives(canary: Path) -> Files:
     yield "directory.zip", many, "too many members"
 
 
-def _archives_with_names(canary: Path) -> Files:
+def _archives_with_names(canary: Path, large: int) -> Files:
     up = "../" * 40
     names = {f"{up}{canary}": b"x", str(canary): b"x", "C:\\x.txt": b"x", "..\\x.txt": b"x", "a/../../x.txt": b"x"}
     yield "names.zip", zipped({"ok.txt": b"ok", **names}), "outside the archive"
@@ -162,22 +164,26 @@ def _archives_with_names(canary: Path) -> Files:
     yield "pax.tar", tarred(pax, contents=(b"1" * 1_000_000,)), "damaged"
 
 
-def _pages(canary: Path) -> Files:
+def _pages(canary: Path, large: int) -> Files:
     touch = f"require('fs').writeFileSync('{canary}', '')"
-    yield "one-line.html", b"<p>some words in a row " * (_LARGE // 24), None
+    yield "one-line.html", b"<p>some words in a row " * (large // 24), None
     yield "deep.html", b"<div>" * _DEEP + b"x", "cannot be parsed"
     yield "deep-inline.html", b"<b><i><u>" * _DEEP + b"x", "cannot be parsed"
     yield "attributes.html", b"<p " + b" ".join(b"a%d=1" % i for i in range(_DEEP)) + b">x", "cannot be parsed"
     yield "unclosed.html", b"<table><tr><td><ul><li><a href='<b>text <!-- <script> <p" * 50, None
-    yield "entities.html", b"<!DOCTYPE x [<!ENTITY a '&a;&a;'>]><p>&a;&a;" + b"&amp;&#x41;&#9999999;" * 100_000, None
-    yield "brackets.html", b"<p>x" + b"<" * 5_000_000, None
+    yield (
+        "entities.html",
+        b"<!DOCTYPE x [<!ENTITY a '&a;&a;'>]><p>&a;&a;" + b"&amp;&#x41;&#9999999;" * (large // 100),
+        None,
+    )
+    yield "brackets.html", b"<p>x" + b"<" * (large // 2), None
     yield "script.html", f'<script>{touch}</script><img src=x onerror="{touch}"><p>shown'.encode(), None
     yield "only-script.html", f"<script>{touch}</script>".encode(), "empty"
     yield "utf7.html", b"<meta charset=utf-7><p>+ADw-script+AD4- plain", None
     yield "lies.html", b"<meta charset=shift_jis><p>" + bytes(range(0x80, 0x100)) * 50, "not encoded in"
 
 
-def _records(canary: Path) -> Files:
+def _records(canary: Path, large: int) -> Files:
     def line(text: str) -> bytes:
         return json.dumps({"text": text}).encode() + b"\n"
 
@@ -187,7 +193,7 @@ def _records(canary: Path) -> Files:
     yield "keys.jsonl", b'{"text": "first", "text": "last"}\n{"text": NaN}\n', "holding a string"
     yield "surrogates.jsonl", b'{"text": "a\\ud800b", "id": "\\udfff"}\n' + line("after"), None
     yield "nul.jsonl", b'{"text": "a\\u0000b"}\n{"text": "a\x00b"}\n' + line("after"), "not JSON"
-    yield "one-line.jsonl", line("word " * 1_000_000), None
+    yield "one-line.jsonl", line("word " * (large // 10)), None
     yield "long-line.jsonl", b'{"text": "' + b"a" * (17 << 20) + b'"}\n' + line("after"), "too long"
     yield (
         "fields.jsonl",
@@ -199,12 +205,12 @@ def _records(canary: Path) -> Files:
     yield "reduce.jsonl", line(f"cos\nsystem\n(S'touch {canary}'\ntR."), None
 
 
-def _json(canary: Path) -> Files:
-    yield "depth.json", b'[{"text": "before"}, ' + b"[" * _LARGE, "no JSON"
-    yield "commas.json", b'[{"text": "before"}' + b"," * _LARGE, "no JSON"
+def _json(canary: Path, large: int) -> Files:
+    yield "depth.json", b'[{"text": "before"}, ' + b"[" * large, "no JSON"
+    yield "commas.json", b'[{"text": "before"}' + b"," * large, "no JSON"
     yield "cut.json", b'[{"text": "before"}, {"text": "af', "cut short"
     yield "follows.json", b'[{"text": "before"}] {"text": "after"}', "no JSON"
-    yield "quotes.json", b'[{"text": "before"}, "' + b'\\"' * (_LARGE // 2), "cut short"
+    yield "quotes.json", b'[{"text": "before"}, "' + b'\\"' * (large // 2), "cut short"
     yield "string.json", b'[{"text": "before"}, {"text": "' + b"a" * (17 << 20) + b'"}, {"text": "after"}]', "too long"
     yield "settings.json", b'{"name": "left-pad", "text": {"a": [1, 2]}}', "kind of file"
     yield (
@@ -214,7 +220,7 @@ def _json(canary: Path) -> Files:
     )
 
 
-def _yaml(canary: Path) -> Files:
+def _yaml(canary: Path, large: int) -> Files:
     tag = f"!!python/object/apply:os.system ['touch {canary}']"
     laughs = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -231,8 +237,8 @@ def _yaml(canary: Path) -> Files:
     yield "module.py", f"import os\nos.system('touch {canary}')\n".encode(), None
 
 
-def _tables(canary: Path) -> Files:
-    yield "field.csv", b'text\n"' + b"a" * _LARGE + b'"\nafter\n', None
+def _tables(canary: Path, large: int) -> Files:
+    yield "field.csv", b'text\n"' + b"a" * large + b'"\nafter\n', None
     yield "long-field.csv", b'text\n"' + b"a" * (17 << 20) + b'"\nafter\n', "too long|cannot be read"
     yield "quote.csv", b'text,id\n"never closed,1\nsecond,2\n', "cannot be read"
     yield "nul.csv", b"text\n\x00\x00\n", "binary"
@@ -243,7 +249,7 @@ def _tables(canary: Path) -> Files:
     yield "quotes.tsv", b'text\tid\n"open\t1\nafter\t2\n', None
 
 
-def _parquet(canary: Path) -> Files:
+def _parquet(canary: Path, large: int) -> Files:
     def written(table: pyarrow.Table, **settings: object) -> bytes:
         target = io.BytesIO()
         parquet.write_table(table, target, **settings)
@@ -264,7 +270,7 @@ def _parquet(canary: Path) -> Files:
     yield "pickle.parquet", f"cos\nsystem\n(S'touch {canary}'\ntR.".encode(), "damaged"
 
 
-def _encodings(canary: Path) -> Files:
+def _encodings(canary: Path, large: int) -> Files:
     yield "utf16.txt", "no mark, only text".encode("utf-16-le"), "binary"
     yield "latin1.txt", "café au lait".encode("latin-1"), "not encoded in utf-8"
     yield "mixed.txt", "é".encode() * 100 + "é".encode("latin-1"), "not encoded in utf-8"
@@ -276,5 +282,5 @@ def _encodings(canary: Path) -> Files:
     yield "empty.txt", b"", "empty"
     yield "space.txt", b" \n\t" * 1000, "empty"
     yield "nul.txt", b"\x00" * 10_000, "binary"
-    yield "one-line.txt", b"word " * (_LARGE // 5), None
+    yield "one-line.txt", b"word " * (large // 5), None
     yield "unknown.exe", b"MZ", "kind of file"

@@ -9,7 +9,6 @@ from pathlib import Path
 import pypdf
 
 _DEEP = 100_000
-_LARGE = 10_000_000
 
 
 def pdf(*objects: bytes, trailer: bytes = b"") -> bytes:
@@ -44,11 +43,11 @@ GOOD_PDF = pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(_WORDS))
 """A page that says "good page"."""
 
 
-def pdfs(canary: Path) -> Iterator[tuple[str, bytes, str | None]]:
-    """(name, content, pattern of the reason) of each."""
+def pdfs(canary: Path, large: int) -> Iterator[tuple[str, bytes, str | None]]:
+    """(name, content, pattern of the reason) of each; ``large`` is the size in bytes of what is long."""
     yield "pages-loop.pdf", pdf(_CATALOGUE, b"<< /Type /Pages /Kids [2 0 R] /Count 1 >>"), "PDF"
     yield "xref-loop.pdf", pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(_WORDS), trailer=b"/Prev HERE"), None
-    yield "bomb.pdf", pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(b" " * (10 * _LARGE), level=1)), "page is too large"
+    yield "bomb.pdf", pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(b" " * (10 * large), level=1)), "page is too large"
     yield "work.pdf", pdf(_CATALOGUE, _ONE_PAGE, _PAGE, stream(b"BT (a) Tj ET " * 500_000)), "page is too large"
     yield "truncated.pdf", GOOD_PDF[:150], "PDF"
     yield "no.pdf", b"no PDF at all", "no PDF"

@@ -33,6 +33,19 @@ def test_a_data_set_is_read_with_the_licence_of_its_card(tmp_path: Path, monkeyp
     assert not any(pattern.endswith(".py") for pattern in settings["allow_patterns"])
 
 
+def test_the_links_of_the_cache_are_followed_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot, blobs = tmp_path / "datasets--o--n" / "snapshots" / "0a1b", tmp_path / "datasets--o--n" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "f00d").write_text('{"text": "one"}\n')
+    (snapshot / "train.jsonl").symlink_to("../../blobs/f00d")
+    (tmp_path / "secret.jsonl").write_text('{"text": "two"}\n')
+    (snapshot / "zz.jsonl").symlink_to("../../../secret.jsonl")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(snapshot))
+    parts = list(list_parts("hub:o/n", ReadOptions()))
+    assert [(part.name, isinstance(part, Part)) for part in parts] == [("train.jsonl", True), ("zz.jsonl", False)]
+
+
 def test_what_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def snapshot_download(name: str, **settings: Any) -> str:
         raise LocalEntryNotFoundError("no network")

@@ -72,6 +72,47 @@ def test_a_folder_comes_in_order_with_its_licence(tmp_path: Path) -> None:
     ]
 
 
+def test_links_of_a_folder_lead_nowhere_else_and_are_read_once(tmp_path: Path) -> None:
+    for name in ("folder/a.txt", "folder/sub/b.txt", "folder/.store/c5f2", "outside/secret.txt", "outside/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"---\nlicense: mit\n---\n{name}" if "README" in name else name)
+    folder = tmp_path / "folder"
+    for name, target in (
+        ("link.txt", "/etc/passwd"),
+        ("near.txt", "../outside/secret.txt"),
+        ("sub/README.md", "../../outside/README.md"),
+        ("away", "../outside"),
+        ("by.txt", "hop.txt"),
+        ("hop.txt", "../outside/../outside/secret.txt"),
+        ("again.txt", "a.txt"),
+        ("sub/up", ".."),
+        ("hidden", ".store"),
+        ("stored.txt", ".store/c5f2"),
+        ("stored-twice.txt", ".store/c5f2"),
+        ("circle.txt", "round.txt"),
+        ("round.txt", "circle.txt"),
+        ("gone.txt", "absent.txt"),
+    ):
+        (folder / name).symlink_to(target)
+    found = read(folder)
+    assert {each.id: (each.text, each.licence) for each in found if isinstance(each, Document)} == {
+        "a.txt": ("folder/a.txt", None),
+        "stored-twice.txt": ("folder/.store/c5f2", None),
+        "sub/b.txt": ("folder/sub/b.txt", None),
+    }
+    out, once = "the link leads out of the folder", "the link leads to what is read where it lies"
+    assert {each.name: each.reason for each in found if isinstance(each, PassedOver)} == {
+        **dict.fromkeys(("link.txt", "near.txt", "sub/README.md", "away", "by.txt", "hop.txt"), out),
+        **dict.fromkeys(("again.txt", "sub/up", "stored.txt"), once),
+        "hidden": "the link leads to a hidden folder",
+        **dict.fromkeys(("circle.txt", "round.txt", "gone.txt"), "the file cannot be read"),
+    }
+    # What the user names is meant, link or not.
+    (tmp_path / "named").symlink_to("outside")
+    assert [each.id for each in read(tmp_path / "named") if isinstance(each, Document)] == ["README.md", "secret.txt"]
+    assert [each.id for each in read(folder / "near.txt") if isinstance(each, Document)] == ["near.txt"]
+
+
 def test_a_source_may_be_called_something_else(tmp_path: Path) -> None:
     (tmp_path / "stdin.txt").write_text("x")
     (part,) = list_parts(str(tmp_path / "stdin.txt"), OPTIONS, origin="-")

@@ -34,12 +34,39 @@ def test_as_defined(pairs, bins):
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     assert result["ece"] == pytest.approx(expected, abs=1e-12)
     parts = np.array_split(np.argsort(confidence, kind="stable"), bins)
-    if len(confidence) % bins == 0:
+    if len(confidence) % bins == 0 and len(set(confidence)) == len(confidence):
         adaptive = [len(part) / len(right) * abs(right[part].mean() - confidence[part].mean()) for part in parts]
         assert result["adaptive_ece"] == pytest.approx(sum(adaptive), abs=1e-12)
     assert result["brier"] == pytest.approx(brier_score_loss(right, confidence, labels=[0, 1]))
     assert sum(row["count"] for row in result["bins"]) == len(right)
     assert 0 <= result["adaptive_ece"] <= 1 and 0 <= result["ece"] <= 1
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
+    rows = calibration([0.0, 0.25, 0.5, 0.75, 1.0], [0, 1, 1, 1, 1], bins=4)["bins"]
+    assert [(row["low"], row["high"], row["count"]) for row in rows] == [
+        (0.0, 0.25, 2),
+        (0.25, 0.5, 1),
+        (0.5, 0.75, 1),
+        (0.75, 1.0, 1),
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 0.1, 0.3, 0.7, 1]), st.integers(0, 1)), min_size=2), st.randoms())
+def test_the_order_of_the_examples_does_not_matter(pairs, chance):
+    for bins in (1, 2, 5):
+        before = calibration(*zip(*pairs, strict=True), bins=bins)
+        shuffled = chance.sample(pairs, len(pairs))
+        after = calibration(*zip(*shuffled, strict=True), bins=bins)
+        for name in ("ece", "adaptive_ece", "brier", "accuracy", "confidence"):
+            assert after[name] == pytest.approx(before[name], abs=1e-12)
+
+
+def test_equal_confidences_are_not_parted():
+    # Half of them right: a bin of the first two would be too timid and one of the last two too bold.
+    assert calibration([0.7] * 4, [1, 1, 0, 0], bins=2)["adaptive_ece"] == pytest.approx(0.2)
+    # Two bins of two, the lower one 0.1 and 0.5: 0.5 has the middle of ranks 1 to 2, which belongs to the lower bin.
+    assert calibration([0.1, 0.5, 0.5, 0.9], [0, 1, 1, 1], bins=2)["adaptive_ece"] == pytest.approx((0.9 + 0.1) / 4)
 
 
 def test_probabilities_of_several_classes():

@@ -105,6 +105,20 @@ def test_groups_count_the_same_whatever_their_size(model: Any) -> None:
     assert model.asked[0] == ("", " YES")
 
 
+def test_groups_of_unequal_size_have_an_interval_of_shares() -> None:
+    task = find_task("blimp")
+    right = Answered(prompt="", target=0, choices=("a", "b"), log_probs=(-1.0, -2.0))
+    wrong = dataclasses.replace(right, log_probs=(-2.0, -1.0))
+    few, many = (dataclasses.replace(right, group=group) for group in ("few", "many"))
+    every = intervals(task, [few] * 2 + [many] * 18)["acc"]
+    assert (every.estimate, every.high) == (1, 1) and 0.6 < every.low < 0.9
+    missed = dataclasses.replace(wrong, group="few")
+    some = intervals(task, [few] * 50 + [missed] * 50 + [many] * 900)["acc"]
+    # The few carry all the doubt: half of their share's standard error of 0.05.
+    assert some.estimate == judge(task, [few] * 50 + [missed] * 50 + [many] * 900)["acc"] == 0.75
+    assert (some.low, some.high) == pytest.approx((0.75 - 1.96 * 0.025, 0.75 + 1.96 * 0.025), abs=0.002)
+
+
 def test_intervals_are_of_the_figures(model: Any) -> None:
     for name in ("cola", "mrpc"):
         task = find_task(name)
@@ -162,6 +176,20 @@ def test_answers_are_written_within_what_the_model_holds(model: Any, monkeypatch
     monkeypatch.setattr(model, "config", types.SimpleNamespace(context_tokens=20))
     run_task(model, find_task("svamp"), [short])
     assert calls[-1][1] == 10, "half of what it holds"
+
+
+def test_all_answers_are_asked_for_at_once(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups would each wait for their longest answer."""
+    calls = []
+
+    def generate(prompts: Any, **settings: Any) -> list[Any]:
+        calls.append(len(prompts))
+        return [types.SimpleNamespace(text=str(number)) for number, _ in enumerate(prompts)]
+
+    monkeypatch.setattr(model, "generate", generate)
+    records = [{"Body": "a", "Question": "b?", "Answer": float(number)} for number in range(150)]
+    assert run_task(model, find_task("svamp"), records).metrics == {"exact_match_flexible": 1.0}
+    assert calls == [150]
 
 
 def test_a_label_that_no_choice_has_is_refused(model: Any) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trivium.cli.dry_run.network import MIB, Saved, saved, state_bytes
+from trivium.cli.sampling import LOOKUP
 from trivium.data.readers import Part, ReadOptions, list_parts
 from trivium.data.shards import TokenStore
 from trivium.errors import DataError
-from trivium.generation.settings import GenerationSettings, resolve
+from trivium.generation.resolve import resolve
+from trivium.generation.settings import GenerationSettings
 from trivium.recipes.evaluate import TEXT_TASKS
 
 _EXAMPLE_PROMPT = 256
@@ -20,19 +22,30 @@ _EXAMPLE_PROMPT = 256
 def generating(settings: Any, prompts: Sequence[str] | None = None) -> dict[str, Any]:
     """Of a `GenerateConfig`; `prompts` where they are known. Raises `UserError` for a model that cannot be used."""
     model = saved(settings.model, settings.device, settings.dtype)
-    asked = settings.arguments()
-    chosen = _resolved(model, asked)
-    lengths = [len(model.tokenizer().encode(prompt)) for prompt in prompts or ()] or [_EXAMPLE_PROMPT]
+    # A model that is given ids only has none.
+    tokenizer = model.tokenizer() if prompts or settings.sampling.holds_text else None
+    chosen = _resolved(model, settings.arguments(tokenizer))
+    lengths = [len(tokenizer.encode(prompt)) for prompt in prompts or () if tokenizer] or [_EXAMPLE_PROMPT]
     grown = max(chosen.beams, chosen.n, chosen.search.best_of or 1)
     facts = {**model.facts(), **_memory(model, max(lengths), chosen.max_new_tokens, grown)}
-    known = {"prompts": len(prompts)} if prompts else {"prompt": "not known yet, its length is assumed"}
+    known: dict[str, Any] = {"prompts": len(prompts)} if prompts else {"prompt": "not known yet, its length is assumed"}
+    if settings.searching.draft is not None:
+        known["draft"] = _drafting(settings.searching.draft, settings)
     return {**facts, **known, "longest_prompt_tokens": max(lengths), "choosing": choosing(chosen)}
+
+
+def _drafting(draft: str, settings: Any) -> str:
+    if draft == LOOKUP:
+        return "guesses from the text itself"
+    smaller = saved(draft, settings.device, settings.dtype)
+    return f"{smaller.facts()['model']}, {smaller.weights_mib():,.1f} MiB"
 
 
 def chatting(settings: Any) -> dict[str, Any]:
     """Of a `ChatConfig`. Raises `UserError` for a model that cannot be used."""
     model = saved(settings.model, settings.device, settings.dtype)
-    chosen = _resolved(model, settings.sampling.arguments())
+    tokenizer = model.tokenizer() if settings.sampling.holds_text else None
+    chosen = _resolved(model, settings.sampling.arguments(tokenizer))
     longest = getattr(model.network.config, "context_tokens", None) or 4 * _EXAMPLE_PROMPT
     facts = {**model.facts(), **_memory(model, longest, chosen.max_new_tokens, 1)}
     return {**facts, "conversation": f"{longest:,} tokens assumed", "choosing": choosing(chosen)}

@@ -53,3 +53,12 @@ def downloaded(source: str) -> Path:
             received=f"{source}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             fix="check the name, the network, and whether the data set is open to all",
         ) from error
+
+
+def bounds(snapshot: Path) -> Path:
+    """Where the files of a downloaded folder may lie: its names are links into a store two folders above, or no links.
+
+    The layout is that of the cache of `huggingface_hub`: blobs/ and snapshots/COMMIT/ below the folder of a data set.
+    """
+    store = snapshot.parent.parent
+    return store if snapshot.parent.name == "snapshots" and (store / "blobs").is_dir() else snapshot

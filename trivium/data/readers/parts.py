@@ -8,7 +8,10 @@ from trivium.errors import DataError, Unsupported
 
 EMPTY = "the file is empty"
 OTHER_KIND = "this kind of file is not read"
-HARMLESS = frozenset({EMPTY, OTHER_KIND})
+LEADS_OUT = "the link leads out of the folder"
+READ_WHERE_IT_LIES = "the link leads to what is read where it lies"
+HIDDEN_FOLDER = "the link leads to a hidden folder"
+HARMLESS = frozenset({EMPTY, OTHER_KIND, READ_WHERE_IT_LIES})
 """Reasons that are no fault of a folder or an archive: nothing in it is lost."""
 
 

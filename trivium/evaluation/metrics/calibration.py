@@ -2,8 +2,9 @@
 
 Expected calibration error is that of Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3: over bins
 of equal width, the gap between mean confidence and accuracy, weighted by what falls into the bin. The adaptive one has
-bins of equal count (Nixon et al. 2019, "Measuring Calibration in Deep Learning", section 3). Both depend on the number
-of bins. The Brier score (Brier 1950) does not, and rewards sharpness as well.
+bins of equal count (Nixon et al. 2019, "Measuring Calibration in Deep Learning", section 3), as nearly as may be where
+equal confidences never part. Both depend on the number of bins. The Brier score (Brier 1950) does not, and rewards
+sharpness as well.
 """
 
 from collections.abc import Sequence
@@ -42,11 +43,9 @@ def calibration(
     # Guo et al.: bin m is (m - 1)/M to m/M, its upper end included; 0 belongs to the first.
     edges = np.linspace(0, 1, bins + 1)
     equal_width = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    rank = np.empty(len(confidence), dtype=np.int64)
-    rank[np.argsort(confidence, kind="stable")] = np.arange(len(confidence))
     return {
         "ece": _gap(equal_width, confidence, right),
-        "adaptive_ece": _gap(rank * bins // len(rank), confidence, right),
+        "adaptive_ece": _gap(_equal_count(confidence, bins), confidence, right),
         "brier": float(brier.mean()),
         "accuracy": float(right.mean()),
         "confidence": float(confidence.mean()),
@@ -74,6 +73,15 @@ def _refuse(probabilities: np.ndarray, true: np.ndarray) -> None:
             expected="0 to 1, and rows that sum to 1",
             fix="take the softmax of logits, or exp of log-probabilities",
         )
+
+
+def _equal_count(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of each example by its rank; equal confidences share the middle one of their ranks, so that the order of
+    the examples does not matter."""
+    _, place, times = np.unique(confidence, return_inverse=True, return_counts=True)
+    last = np.cumsum(times) - 1
+    twice_the_rank = 2 * last - times + 1
+    return (twice_the_rank * bins // (2 * len(confidence)))[place]
 
 
 def _gap(bin_of: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> float:

@@ -7,14 +7,14 @@ f1, mcc     of the choices made, the second one being the positive class
 exact_match of what was written, once for each way of finding the answer in it
 """
 
-import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trivium.evaluation import metrics
-from trivium.evaluation.intervals import Interval, bootstrap, proportion
+from trivium.evaluation.intervals import Interval, bootstrap, mean_of_proportions
 from trivium.evaluation.tasks.task import Task
 
 
@@ -54,9 +54,7 @@ def chosen(answered: Answered, by: str = "acc") -> int:
 
 def judge(task: Task, answered: Sequence[Answered]) -> dict[str, float]:
     """Every metric of ``task`` over ``answered``: of several groups, the mean of what each group has."""
-    figures = {}
-    for name, marks in _marks(task, answered).items():
-        figures[name] = math.fsum(mark * weight for mark, weight in zip(marks, _weights(answered), strict=True))
+    figures = {name: interval.estimate for name, interval in _shares(task, answered).items()}
     given, wanted = [chosen(one) for one in answered if one.choices], [one.target for one in answered]
     if "mcc" in task.metrics:
         figures |= metrics.mcc(given, wanted)
@@ -66,41 +64,38 @@ def judge(task: Task, answered: Sequence[Answered]) -> dict[str, float]:
 
 
 def intervals(task: Task, answered: Sequence[Answered]) -> dict[str, Interval]:
-    """Where each metric lies with a confidence of 95 %: a share of right answers by Wilson's formula, any other figure
-    by bootstrap over questions. None for a single question."""
+    """Where each metric lies with a confidence of 95 %: shares of right answers by Wilson's formula within each group,
+    any other figure by bootstrap over questions. None for a single question."""
     if len(answered) < 2:
         return {}
-    found = {}
-    for name, marks in _marks(task, answered).items():
-        if task.group is None:
-            found[name] = proportion(round(sum(marks)), len(marks))
-        else:
-            found[name] = bootstrap(np.array(marks) * len(answered) * np.array(_weights(answered)))
+    found = _shares(task, answered)
     for name, figure in (("mcc", _mcc), ("f1", _f1)):
         if name in task.metrics:
             found[name] = bootstrap([_cell(one) for one in answered], figure)
     return found
 
 
-def _marks(task: Task, answered: Sequence[Answered]) -> dict[str, list[float]]:
-    """Of each metric that is a mean: what each question adds to it, 1 or 0."""
+def _shares(task: Task, answered: Sequence[Answered]) -> dict[str, Interval]:
+    """Every metric that is a share of right answers: groups count the same, whatever their size."""
+    sizes = Counter(one.group for one in answered)
+    found = {}
+    for name, marks in _marks(task, answered).items():
+        right = Counter(one.group for one, mark in zip(answered, marks, strict=True) if mark)
+        found[name] = mean_of_proportions([right[group] for group in sizes], list(sizes.values()))
+    return found
+
+
+def _marks(task: Task, answered: Sequence[Answered]) -> dict[str, list[bool]]:
+    """Of each metric that is a share of right answers: whether each question counts as right."""
     made = {}
     for name in (name for name in task.metrics if name in _WEIGHTS):
-        made[name] = [float(chosen(one, name) == one.target) for one in answered]
+        made[name] = [chosen(one, name) == one.target for one in answered]
     if "exact_match" in task.metrics:
         targets = [task.cleaned(str(one.target)) for one in answered]
         for way, find in task.filters.items():
             texts = [task.cleaned(find(one.text)) for one in answered]
-            made[f"exact_match_{way}"] = [float(text == target) for text, target in zip(texts, targets, strict=True)]
+            made[f"exact_match_{way}"] = [text == target for text, target in zip(texts, targets, strict=True)]
     return made
-
-
-def _weights(answered: Sequence[Answered]) -> list[float]:
-    """What each question counts: groups count the same, whatever their size."""
-    sizes: dict[str, int] = {}
-    for one in answered:
-        sizes[one.group] = sizes.get(one.group, 0) + 1
-    return [1 / (len(sizes) * sizes[one.group]) for one in answered]
 
 
 # Of two classes, from sums over questions: of those where 0 was chosen and 0 right, 0 and 1, 1 and 0, 1 and 1 ---------

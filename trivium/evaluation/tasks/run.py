@@ -11,10 +11,10 @@ from trivium.evaluation.tasks.judge import Answered, intervals, judge
 from trivium.evaluation.tasks.task import Record, Task
 from trivium.evaluation.tasks.writing import longest_answer, write_answers
 from trivium.lm.protocol import LanguageModel
-from trivium.runtime.progress import bar
+from trivium.runtime.progress import Bar, bar
 
 SHOT_SEED = 1234  # lm-evaluation-harness's: the same examples are shown
-_AT_ONCE = 64  # questions between two steps of the progress bar
+_SCORED_AT_ONCE = 64  # questions between two steps of the progress bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +61,11 @@ def run_task(
     """
     shots = task.shots if shots is None else shots
     asked = list(_asked(task, records, records if pool is None else pool, shots, limit, own=pool is None))
-    answered: list[Answered] = []
     with bar(task.name, total=len(asked), unit="questions", silent=silent) as progress:
-        for start in range(0, len(asked), _AT_ONCE):
-            part = asked[start : start + _AT_ONCE]
-            answered += _chosen(model, task, part, method) if task.method == "choose" else _written(model, task, part)
-            progress.advance(len(part))
+        if task.method == "choose":
+            answered = _chosen(model, task, asked, method, progress)
+        else:
+            answered = _written(model, task, asked, progress)
     return TaskResult(
         metrics=judge(task, answered),
         intervals=intervals(task, answered),
@@ -120,19 +119,25 @@ def _drawn(
 
 
 def _chosen(
-    model: LanguageModel, task: Task, asked: Sequence[Answered], method: Literal["causal", "pseudo"]
-) -> Iterator[Answered]:
-    pairs = [(one.prompt, task.delimiter + choice) for one in asked for choice in one.choices]
-    scores = iter(model.score(pairs, method=method))
-    for one in asked:
-        yield replace(one, log_probs=tuple(next(scores).logprob for _ in one.choices))
+    model: LanguageModel, task: Task, asked: Sequence[Answered], method: Literal["causal", "pseudo"], progress: Bar
+) -> list[Answered]:
+    answered = []
+    for start in range(0, len(asked), _SCORED_AT_ONCE):
+        part = asked[start : start + _SCORED_AT_ONCE]
+        pairs = [(one.prompt, task.delimiter + choice) for one in part for choice in one.choices]
+        scores = iter(model.score(pairs, method=method))
+        answered += [replace(one, log_probs=tuple(next(scores).logprob for _ in one.choices)) for one in part]
+        progress.advance(len(part))
+    return answered
 
 
-def _written(model: LanguageModel, task: Task, asked: Sequence[Answered]) -> Iterator[Answered]:
+def _written(model: LanguageModel, task: Task, asked: Sequence[Answered], progress: Bar) -> list[Answered]:
+    """All at once: where an answer ends the next begins, so that none waits for the longest of a group."""
+    progress.advance(0, "all are written side by side")
     prompts = [one.prompt for one in asked]
     texts = write_answers(model, prompts, max_new_tokens=task.max_new_tokens, stop=task.stop)
-    for one, text in zip(asked, texts, strict=True):
-        yield replace(one, text=text)
+    progress.advance(len(asked))
+    return [replace(one, text=text) for one, text in zip(asked, texts, strict=True)]
 
 
 def _cut(model: LanguageModel, task: Task, answered: Sequence[Answered]) -> int:

@@ -11,12 +11,14 @@ Beams are rows of one ``State`` for all prompts. A search that has ended leaves 
 """
 
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported
+from trivium.generation.constraints import NO_CONSTRAINTS
 from trivium.generation.processors import process
 from trivium.generation.reading import Begin, read_prompts, read_sources
 from trivium.generation.search.candidates import best
@@ -61,7 +63,9 @@ def beam_search(
     going = groups
     while True:
         width = len(going[0].beams)
-        _step(model.head(hidden), going, _coverages(attended, state, len(going)), settings, stopped)
+        log_probs = torch.log_softmax(model.head(hidden), dim=-1)
+        processed = _processed(log_probs, going, groups, settings)
+        _step(processed, log_probs, going, _coverages(attended, state, len(going)), settings, stopped)
         yield
         parents = [place * width + beam.parent for place, group in enumerate(going) for beam in group.beams]
         same_prompts = all(len(group.beams) == width for group in going)
@@ -93,25 +97,45 @@ def _read(
             fix="leave coverage_penalty out",
         )
     if start_id is None:
-        begin = begin or (lambda rows, capacity: model.new_state(rows, capacity))
-        return *read_prompts(model, prompts, settings.max_new_tokens, begin), None
+        empty: Any = model.new_state
+        return *read_prompts(model, prompts, settings.max_new_tokens, begin or empty), None
     if settings.search.coverage_penalty:
         return read_attending(model, prompts, settings.max_new_tokens, start_id)
     return *read_sources(model, prompts, settings.max_new_tokens, start_id), None
 
 
+def _processed(
+    log_probs: Float[Tensor, "R V"], going: Sequence[Group], groups: Sequence[Group], settings: GenerationSettings
+) -> Float[Tensor, "R V"]:
+    """The log-probabilities as the processors leave them; a beam that the constraints leave no token is all -inf.
+
+    Raises ``ConfigError`` with the rules where they leave none to any beam of a prompt that has no answer yet.
+    """
+    histories = [history for group in going for history in group.histories]
+    processed = process(log_probs, settings, histories, dead_ends=True)
+    if settings.constraints == NO_CONSTRAINTS:
+        return processed
+    prompts = [group.prompt for group in going for _ in group.beams]
+    dead = (processed.amax(-1) == IMPOSSIBLE).tolist()
+    alive = {prompt for prompt, is_dead in zip(prompts, dead, strict=True) if not is_dead}
+    alive |= {group.prompt for group in groups if group.finished}
+    for row, prompt in enumerate(prompts):
+        if prompt not in alive:
+            process(log_probs[row : row + 1], settings, histories[row : row + 1])  # which refuses, and says why
+    return processed
+
+
 def _step(
-    logits: Float[Tensor, "R V"],
+    processed: Float[Tensor, "R V"],
+    log_probs: Float[Tensor, "R V"],
     groups: Sequence[Group],
     coverages: Sequence[Sequence[float]],
     settings: GenerationSettings,
     stopped: Stopped | None,
 ) -> None:
     """One more token for every group, in turns: a group of a later turn knows what the earlier ones chose."""
-    log_probs = torch.log_softmax(logits, dim=-1)
-    histories = [history for group in groups for history in group.histories]
     totals = [beam.total for group in groups for beam in group.beams]
-    scores = process(log_probs, settings, histories) + log_probs.new_tensor(totals)[:, None]
+    scores = processed + log_probs.new_tensor(totals)[:, None]
     scores, log_probs = (each.unflatten(0, (len(groups), -1)) for each in (scores, log_probs))  # [G, beams, V]
     chosen: dict[int, Tensor] = {}  # by prompt: how often an earlier group chose each token
     for turn in range(settings.search.groups):

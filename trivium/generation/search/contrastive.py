@@ -12,6 +12,7 @@ step of k rows a prompt, and the chosen one's row is where the next step goes on
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -23,7 +24,7 @@ from trivium.errors import ConfigError
 from trivium.generation.processors import History, process
 from trivium.generation.reading import Begin, context_limit, device_of, padded, read_sources, told_if_too_large
 from trivium.generation.search.candidates import best
-from trivium.generation.search.hypothesis import FinishReason, Hypothesis, Stopped
+from trivium.generation.search.hypothesis import FinishReason, Hypothesis, Stopped, end_of
 from trivium.generation.search.reorder import reordered
 from trivium.generation.settings import GenerationSettings
 from trivium.nn.state import State
@@ -42,6 +43,11 @@ class _Answer:
     finish_reason: FinishReason | None = None
     """None while it goes on."""
 
+    @cached_property
+    def history(self) -> History:
+        """What the decoder has read so far; it grows with the answer."""
+        return History(self.read, self.token_ids)
+
     def append(
         self, token: int, log_prob: float, score: float, settings: GenerationSettings, stopped: Stopped | None
     ) -> None:
@@ -49,10 +55,7 @@ class _Answer:
         self.token_ids.append(token)
         self.log_probs.append(log_prob)
         self.scores.append(score)
-        if token in settings.eos_ids or (stopped is not None and stopped(self.token_ids)):
-            self.finish_reason = "stop"
-        elif len(self.token_ids) == settings.max_new_tokens:
-            self.finish_reason = "length"
+        self.finish_reason = end_of(self.read, self.token_ids, settings, stopped)
 
     def finished(self) -> Hypothesis:
         """The answer with its score."""
@@ -125,7 +128,7 @@ def contrastive_search(
     going, rows, same_prompts = answers, torch.arange(len(prompts), device=hidden.device), False
     while True:
         logits = model.head(hidden)
-        processed = process(logits, settings, [History(answer.read, answer.token_ids) for answer in going])
+        processed = process(logits, settings, [answer.history for answer in going])
         permitted, ids = best(processed, settings.top_k)
         k = ids.shape[1]
         state = reordered(state, rows.repeat_interleave(k), same_prompts=same_prompts)
@@ -175,8 +178,7 @@ def _read(
         return hidden, _Past.of(hidden[:, None], lengths, new_tokens), state
     tokens, lengths = padded(prompts, device_of(model))
     with told_if_too_large(len(prompts), new_tokens):
-        begin = begin or (lambda rows, capacity: model.new_state(rows, capacity))
-        state = begin(len(prompts), tokens.shape[1] + new_tokens)
+        state = (begin or model.new_state)(len(prompts), tokens.shape[1] + new_tokens)
     output = model(tokens, lengths=lengths, state=state)
     assert output.state is not None
     last = output.hidden[torch.arange(len(prompts), device=lengths.device), lengths - 1]

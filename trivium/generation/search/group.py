@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trivium.generation.history import History
-from trivium.generation.search.hypothesis import FinishReason, Hypothesis, Stopped
+from trivium.generation.search.hypothesis import FinishReason, Hypothesis, Stopped, end_of
 from trivium.generation.settings import GenerationSettings
 
 IMPOSSIBLE = float("-inf")
@@ -76,7 +76,7 @@ class Group:
                 total=candidate.total,
                 parent=candidate.parent,
             )
-            reason = _end_of(beam, settings, stopped)
+            reason = end_of(self.read, beam.token_ids, settings, stopped)
             if reason is None:
                 beams.append(beam)
             elif rank < width:
@@ -94,13 +94,6 @@ class Group:
         # A longer answer is less probable, and gains by being longer: how much it will have gained is a guess.
         guess = settings.max_new_tokens if early is None and settings.length_penalty > 0 else len(beam.token_ids)
         return beam.total / guess**settings.length_penalty > self.finished[-1].score
-
-
-def _end_of(beam: Beam, settings: GenerationSettings, stopped: Stopped | None) -> FinishReason | None:
-    """Why the answer ends here, if it does."""
-    if beam.token_ids[-1] in settings.eos_ids or (stopped is not None and stopped(beam.token_ids)):
-        return "stop"
-    return "length" if len(beam.token_ids) == settings.max_new_tokens else None
 
 
 def _finished(beam: Beam, reason: FinishReason, coverage: float, settings: GenerationSettings) -> Hypothesis:

@@ -310,6 +310,25 @@ def test_constraints_that_leave_nothing_end_one_answer_and_no_other() -> None:
     assert_same([good], alone(model, requests([[7]], GenerationSettings(max_new_tokens=12))))
 
 
+def test_who_shares_settings_with_one_that_fails_draws_as_if_alone() -> None:
+    model = build("llama")
+    only_four = Constraints(banned=tuple((4, token) for token in range(V)))
+    settings = GenerationSettings(max_new_tokens=8, temperature=1.2, seed=3, constraints=only_four)
+    bad, good = requests([[4], [7]], settings)
+    cache = PrefixCache()
+    engine = Engine(model, prefixes=cache)
+    engine.submit([bad, good])
+    finish(engine)
+    assert bad.finish_reason == "failed" and bad.token_ids == []
+    assert good.finish_reason in ("length", "failed")
+    lone = requests([[7]], settings)[0]
+    separate = Engine(model)
+    separate.submit([lone])
+    finish(separate)
+    assert good.token_ids == lone.token_ids
+    assert cache.find(None, [4, 1])[0] == 0  # what failed is not built upon
+
+
 def test_a_row_of_nan_ends_its_own_answer() -> None:
     model = build("llama")
     model.embedding.weight.data[9] = float("nan")

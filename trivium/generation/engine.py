@@ -164,6 +164,8 @@ class Engine:
         assert self._prefixes is not None and self._active is not None
         for row in rows:
             request = self._running[row]
+            if request.error is not None:
+                continue
             read = request.prompt + request.token_ids[:-1]  # the last token was never fed back
             self._prefixes.keep(request.adapter, read, self._active.take(self._rows([row])))
 

@@ -91,7 +91,7 @@ def constraints(
     banned = [tuple(word) for word in _rows(file, "bad_words_ids")]
     never = token_ids(_ids(file, "suppress_tokens"))
     return Constraints(
-        min_new_tokens=min(least, max_new_tokens),
+        min_new_tokens=max(0, min(least, max_new_tokens)),
         # As in transformers, an end token among the bad words is no bad word.
         banned=(*(word for word in banned if word not in ends), *((token,) for token in never)),
         banned_first=token_ids(_ids(file, "begin_suppress_tokens")),

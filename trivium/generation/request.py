@@ -123,8 +123,8 @@ def check_requests(
         if not request.prompt:
             raise DataError(
                 f"prompt {number} has no tokens",
-                received="an empty prompt, and a vocabulary without a token that begins a text",
-                fix="give at least one token to continue",
+                received="an empty prompt",
+                fix="give at least one token to continue, such as the one that begins a text",
             )
         if not 0 <= min(request.prompt) <= max(request.prompt) < vocabulary_size:
             raise DataError(

@@ -29,8 +29,9 @@ def choose(
     if settings.greedy:
         ids = process(logits, settings, histories).argmax(-1)
     else:
+        distribution = probabilities(logits, settings, histories)  # which may raise: no chance is taken then
         uniforms = torch.tensor([chance.random() for chance in chances], dtype=torch.float64, device=logits.device)
-        ids = pick(probabilities(logits, settings, histories), uniforms)
+        ids = pick(distribution, uniforms)
     # log_softmax is one fused pass; logsumexp is four.
     return ids, torch.log_softmax(logits, dim=-1).gather(-1, ids[:, None])[:, 0]
 

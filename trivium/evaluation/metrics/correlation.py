@@ -56,7 +56,7 @@ def _kendall(x: np.ndarray, y: np.ndarray) -> float:
     tied_x, tied_y = (_tied_pairs(np.unique(values, return_counts=True)[1]) for values in (x, y))
     both = _tied_pairs(np.unique(np.stack([x, y]), axis=1, return_counts=True)[1])
     difference = pairs - tied_x - tied_y + both - 2 * discordant
-    return difference / math.sqrt(pairs - tied_x) / math.sqrt(pairs - tied_y)
+    return float(np.clip(difference / math.sqrt(pairs - tied_x) / math.sqrt(pairs - tied_y), -1, 1))
 
 
 def _tied_pairs(counts: np.ndarray) -> int:

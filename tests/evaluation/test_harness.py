@@ -160,7 +160,7 @@ def test_written_answers_are_found_and_compared_as_the_harness_does(
 
     def generate(prompts: Any, *, max_new_tokens: int, **settings: Any) -> list[Any]:
         assert settings["temperature"] == 0.0
-        return [types.types.SimpleNamespace(text=next(written)) for _ in prompts]
+        return [types.SimpleNamespace(text=next(written)) for _ in prompts]
 
     monkeypatch.setattr(model, "generate", generate)
     monkeypatch.setattr(model, "tokenizer", None)  # so that no prompt is cut: order is what counts

@@ -24,6 +24,8 @@ from trivium.nn.state import State
 class Fixed:
     """Guesses always the same tokens, certain of them: wrong nearly always."""
 
+    least_ahead = 1
+
     def __init__(self, *tokens: int) -> None:
         self.tokens = list(tokens)
 
@@ -33,6 +35,8 @@ class Fixed:
 
 class Oracle:
     """Guesses the right answer."""
+
+    least_ahead = 1
 
     def __init__(self, prompt: list[int], answer: list[int]) -> None:
         self.text = [*prompt, *answer]

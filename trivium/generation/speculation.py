@@ -29,6 +29,9 @@ MOST_AHEAD = 10
 class Draft(Protocol):
     """Guesses how one answer goes on."""
 
+    least_ahead: int
+    """Guesses worth making whatever became of the last: many where they cost nothing but their verification."""
+
     def propose(self, ids: Sequence[int], count: int) -> tuple[list[int], Float[Tensor, "N V"] | None]:
         """At most ``count`` tokens after ``ids`` (the prompt and the answer so far), and the distribution that each
         was drawn from; None where they were not drawn but are certain of themselves."""
@@ -37,6 +40,8 @@ class Draft(Protocol):
 
 class PromptLookup:
     """What followed the last ``longest`` tokens, or fewer, where they stood before."""
+
+    least_ahead = 8
 
     def __init__(self, longest: int = 3) -> None:
         assert longest > 0, longest
@@ -58,6 +63,8 @@ class PromptLookup:
 
 class ModelDraft:
     """The tokens a smaller model would choose, by the request's own settings and chance."""
+
+    least_ahead = 1
 
     def __init__(self, model: nn.Module, request: Request) -> None:
         self._model, self._request = model, request
@@ -115,7 +122,7 @@ def speculate(
     Raises ``Unsupported`` for a model whose state cannot be rolled back (a recurrent one), ``NonFiniteError`` where
     the logits are NaN.
     """
-    state, ahead = _first(model, request, begin), min(most, 4)
+    state, ahead = _first(model, request, begin), min(most, max(4, draft.least_ahead))
     yield
     while request.finish_reason is None:
         state, ahead = _next(model, request, draft, state, ahead, most)
@@ -142,7 +149,7 @@ def _next(model: nn.Module, request: Request, draft: Draft, state: State, ahead:
     output = model(torch.tensor([[ids[-1], *guesses]], device=before.device), state=state)
     accepted = _accept(model.head(output.hidden[0]), request, guesses, distributions)
     if guesses:  # as long a look ahead as pays: longer after success, shorter after failure
-        ahead = min(most, ahead + 2) if accepted == len(guesses) else max(1, ahead - 1)
+        ahead = min(most, ahead + 2) if accepted == len(guesses) else max(min(most, draft.least_ahead), ahead - 1)
     return output.state.rollback(before + 1 + accepted), ahead
 
 

@@ -56,3 +56,14 @@ def test_transposed_views(onednn: bool) -> None:
 def test_other_dtypes_take_the_plain_way(onednn: bool) -> None:
     x, w = torch.randn(4, 8, dtype=torch.float64), torch.randn(6, 8, dtype=torch.float64)
     assert torch.equal(linear(x, w), F.linear(x, w))
+
+
+@pytest.mark.parametrize("rows", [2, 3, 6, 7])
+@pytest.mark.parametrize("outputs", [8, 9])
+def test_a_few_rows_of_a_small_matrix(onednn: bool, rows: int, outputs: int) -> None:
+    """The verification of a few guesses: halves of the matrix where it has halves."""
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(1, rows, 16), torch.randn(outputs, 16), torch.randn(outputs)
+    with torch.inference_mode():
+        for given in (None, bias):
+            assert torch.allclose(linear(x, weight, given), torch.nn.functional.linear(x, weight, given), atol=1e-5)

@@ -6,10 +6,12 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from trivium.data import shards
 from trivium.data.shards import TokenStore, write_shards
 from trivium.errors import DataError, StorageError
 
@@ -84,20 +86,24 @@ def test_a_header_of_something_else_is_refused(folder: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_data_and_nothing_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Path.write_bytes
+    real, append = Path.write_bytes, shards._append
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     for failing in range(10):
         written = 0
 
-        def write_bytes(path: Path, content: bytes, limit: int = failing * 500) -> int:
-            nonlocal written
-            written += len(content)
-            if written > limit:
-                real(path, content[: len(content) // 2])
-                raise OSError(errno.ENOSPC, "No space left on device", str(path))
-            return real(path, content)
+        def until_full(write: Any, limit: int = failing * 500) -> Any:
+            def limited(target: Path, content: bytes) -> None:
+                nonlocal written
+                written += len(content)
+                if written > limit:
+                    write(target, content[: len(content) // 2])
+                    raise OSError(errno.ENOSPC, "No space left on device", str(target))
+                write(target, content)
 
-        monkeypatch.setattr(Path, "write_bytes", write_bytes)
+            return limited
+
+        monkeypatch.setattr(Path, "write_bytes", until_full(real))
+        monkeypatch.setattr(shards, "_append", until_full(append))
         with pytest.raises(StorageError, match=r"No space left on device\n.*\n  fix:      free some space"):
             write_shards(folder, DOCUMENTS * 2, vocabulary_size=300, shard_tokens=1000)
         monkeypatch.undo()
@@ -136,3 +142,13 @@ def test_replacing_keeps_no_old_file(folder: Path) -> None:
     store = write_shards(folder, DOCUMENTS[:3], vocabulary_size=300)
     assert store.num_documents == 3
     assert sorted(file.name for file in folder.iterdir()) == ["documents.bin", "shards.json", "tokens-00000.bin"]
+
+
+def test_what_is_written_piece_by_piece_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = write_shards(tmp_path / "whole", DOCUMENTS * 2, vocabulary_size=300, shard_tokens=1000)
+    monkeypatch.setattr(shards, "_BUFFERED_TOKENS", 7)
+    pieces = write_shards(tmp_path / "pieces", DOCUMENTS * 2, vocabulary_size=300, shard_tokens=1000)
+    assert pieces.fingerprint == whole.fingerprint
+    for file in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "pieces" / file.name).read_bytes() == file.read_bytes()
+    TokenStore.open(tmp_path / "pieces")

@@ -29,6 +29,7 @@ FORMAT = "trivium-shards-1"
 _HEADER = "shards.json"
 _DOCUMENTS = "documents.bin"
 _SHARD_TOKENS = 1 << 27
+_BUFFERED_TOKENS = 1 << 20  # between two writes: memory does not grow with the shard
 
 
 class TokenStore:
@@ -142,21 +143,26 @@ class ShardWriter:
         self._documents: list[tuple[int, int]] = []
         self._pending: list[np.ndarray] = []
         self._pending_tokens = 0
+        self._shard_tokens_so_far = 0
+        self._shard_bytes, self._shard_digest = 0, hashlib.sha256()
         self._files: list[dict[str, Any]] = []
 
     def add(self, ids: Ids, text_bytes: int) -> None:
         """One more document: its ids and the UTF-8 bytes of its text."""
-        if self._pending_tokens and self._pending_tokens + len(ids) > self._shard_tokens:
-            self._write_shard()
+        if self._shard_tokens_so_far and self._shard_tokens_so_far + len(ids) > self._shard_tokens:
+            self._end_shard()
         wide = np.asarray(ids, dtype=np.int64)
         assert not len(wide) or (wide.min() >= 0 and wide.max() < self._vocabulary_size), "ids fit the vocabulary"
         self._pending.append(wide.astype(self._dtype))
         self._pending_tokens += len(ids)
+        self._shard_tokens_so_far += len(ids)
         self._documents.append((len(ids), text_bytes))
+        if self._pending_tokens >= _BUFFERED_TOKENS:
+            self._flush()
 
     def finish(self) -> dict[str, Any]:
         """Write what is left and the header, which is returned."""
-        self._write_shard()
+        self._end_shard()
         documents = np.array(self._documents, dtype="<i8").reshape(-1, 2)
         self._write_file(_DOCUMENTS, documents.tobytes())
         tokens, text_bytes = documents.sum(axis=0).tolist()
@@ -173,15 +179,36 @@ class ShardWriter:
         (self._folder / _HEADER).write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
         return header
 
-    def _write_shard(self) -> None:
-        if self._pending:
-            content = np.concatenate(self._pending).tobytes()
-            self._write_file(f"tokens-{len(self._files):05d}.bin", content)
+    @property
+    def _shard(self) -> str:
+        return f"tokens-{len(self._files):05d}.bin"
+
+    def _flush(self) -> None:
+        """Appends what waits to the shard's file."""
+        content = np.concatenate(self._pending).tobytes()
+        _append(self._folder / self._shard, content)
+        self._shard_bytes += len(content)
+        self._shard_digest.update(content)
         self._pending, self._pending_tokens = [], 0
+
+    def _end_shard(self) -> None:
+        if self._pending:
+            self._flush()
+        if (self._folder / self._shard).exists():
+            self._files.append(
+                {"name": self._shard, "bytes": self._shard_bytes, "sha256": self._shard_digest.hexdigest()}
+            )
+        self._shard_tokens_so_far = 0
+        self._shard_bytes, self._shard_digest = 0, hashlib.sha256()
 
     def _write_file(self, name: str, content: bytes) -> None:
         (self._folder / name).write_bytes(content)
         self._files.append({"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+
+
+def _append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
 
 
 def write_shards(

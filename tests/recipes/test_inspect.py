@@ -13,6 +13,7 @@ from rich.console import Console
 from tests.data.prepared_folder import write_prepared
 from tests.lm.small import network
 from trivium.checkpoints.model_folder import save_folder
+from trivium.cli.main import main
 from trivium.data.examples import Example, ExamplesSource
 from trivium.data.sampler import PackedSource
 from trivium.recipes.finetune import FinetuneConfig
@@ -69,6 +70,23 @@ def test_fine_tuning_is_shown_without_its_model(tmp_path: pathlib.Path) -> None:
     assert "".join(token.piece for token in document if token.trained) == "sat<|end|>sat<|end|>"
     expected = "<|begin|><|user|>cat<|end|><|assistant|>sat<|end|>"
     assert "".join(token.piece for token in document) == expected + expected.removeprefix("<|begin|>")
+
+
+def test_the_command_line_shows_what_tuning_would_train_on(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = write_prepared(tmp_path / "data").tokenizer
+    save_folder(tmp_path / "model", network("llama", tokenizer.vocabulary_size), tokenizer=tokenizer)
+    data = tmp_path / "talk.jsonl"
+    turns = [{"role": r, "content": c} for r, c in (("user", "cat"), ("assistant", "sat"))] * 2
+    data.write_text(json.dumps({"messages": turns}) + "\n")
+    words = ["prepare", "--inspect", str(data), "--model", str(tmp_path / "model"), "--documents", "1", "--json"]
+    trained = []
+    for more in ([], ["--all-answers"]):
+        assert main([*words, *more]) == 0
+        (document,) = json.loads(capsys.readouterr().out)["documents"]
+        trained.append(sum(token["trained"] for token in document))
+    assert trained[0] > 0 and trained[1] == 2 * trained[0]
 
 
 def test_the_terminal_marks_tokens_and_lets_no_control_character_through(tmp_path: pathlib.Path) -> None:

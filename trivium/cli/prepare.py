@@ -17,12 +17,16 @@ from trivium.reports.funnel import funnel_text
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InspectConfig:
-    """Shows token by token what a run on prepared data would be trained on."""
+    """Shows token by token what a run on prepared data, or tuning on examples, would be trained on."""
 
     inspect: pathlib.Path
-    """The prepared folder."""
+    """The prepared folder; with `model`, a .jsonl file of examples as `trivium finetune` takes it."""
+    model: pathlib.Path | None = None
+    """The model that would be tuned on the examples: they are put into its form, with its vocabulary."""
+    all_answers: bool = False
+    """Of examples: every answer of a conversation is trained on, and not the last alone."""
     documents: int = 3
-    """How many of its documents to show."""
+    """How many documents to show."""
     context_tokens: int = 256
     """Tokens of a row, as in training."""
     html: pathlib.Path | None = None
@@ -68,13 +72,23 @@ def _make(verb: Verb, words: Sequence[str], options: Options) -> None:
 
 def _inspect(config: InspectConfig, options: Options) -> None:
     from trivium.data.prepared import open_prepared
-    from trivium.recipes.inspect import inspect_prepared  # it imports torch, which making data does without
+    from trivium.recipes.finetune import FinetuneConfig
+    from trivium.recipes.inspect import inspect_examples, inspect_prepared  # torch, which making data does without
 
     if options.dry_run:
         print_settings(config, options)
         return
-    prepared = open_prepared(config.inspect)
-    inspected = inspect_prepared(prepared, config.documents, context_tokens=config.context_tokens)
+    if config.model is None:
+        prepared = open_prepared(config.inspect)
+        inspected = inspect_prepared(prepared, config.documents, context_tokens=config.context_tokens)
+    else:
+        tuning = FinetuneConfig(
+            model=config.model,
+            data=config.inspect,
+            answers="all" if config.all_answers else "last",
+            context_tokens=config.context_tokens,
+        )
+        inspected = inspect_examples(tuning, config.documents)
     if config.html is not None:
         config.html.write_text(inspected.html(), encoding="utf-8")
         print(config.html)

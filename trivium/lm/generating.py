@@ -22,7 +22,7 @@ from trivium.generation.search.best_of import best
 from trivium.generation.search.contrastive import contrastive_search
 from trivium.generation.search.hypothesis import Hypothesis, Stopped, completed
 from trivium.generation.settings import GenerationSettings
-from trivium.generation.speculation import Draft, ModelDraft, PromptLookup, check_draft, speculate
+from trivium.generation.speculation import ModelDraft, PromptLookup, check_draft, speculate
 from trivium.generation.stopping import StopText, TokenText
 from trivium.lm.protocol import Generation, Prompts
 from trivium.tokenizers import Tokenizer
@@ -51,7 +51,7 @@ class Generator:
         self.network = network
         self.tokenizer = tokenizer
         self.prefixes: PrefixCache | None = None
-        """Where given, what was read is kept for prompts that begin alike; to be cleared when the weights change."""
+        """Where given, what was read is kept for prompts that begin alike; to be replaced when the weights change."""
         self._adapters = Answering(network)
         self._file = generation
         self._start_id: int | None = network.config.start_id if encoder_decoder else None
@@ -210,8 +210,10 @@ class Generator:
         return stopped
 
     def _speculated(self, asked: Sequence[Request], draft: "nn.Module | str") -> Iterator[None]:
+        for request in asked:  # all of them before any work
+            self._check_draft(draft, request)
         for request in asked:
-            guesses = self._draft(draft, request)
+            guesses = ModelDraft(draft, request) if isinstance(draft, nn.Module) else PromptLookup()
             with self._adapters.routing([request.adapter], None):
                 yield from speculate(
                     self.network,
@@ -220,15 +222,13 @@ class Generator:
                     lambda rows, capacity: self._adapters.begin([None] * rows, capacity),
                 )
 
-    def _draft(self, draft: "nn.Module | str", request: Request) -> Draft:
+    def _check_draft(self, draft: "nn.Module | str", request: Request) -> None:
         if self._start_id is not None:
             raise Unsupported("an encoder-decoder cannot be drafted for", received="draft", fix="leave draft out")
         if isinstance(draft, nn.Module):
             check_draft(self.network, draft, request)
-            return ModelDraft(draft, request)
-        if draft != "lookup":
+        elif draft != "lookup":
             raise Unsupported("there is no such draft", received=draft, expected='"lookup", or a smaller model')
-        return PromptLookup()
 
     def _rows_at_once(self, asked: Sequence[Request]) -> int:
         if self._start_id is not None or len(asked) <= ROWS_AT_ONCE:

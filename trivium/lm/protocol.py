@@ -27,7 +27,7 @@ class Generation:
     logprobs: list[float]
     """Natural log-probability of each new token, in the model's own distribution (before temperature, top-k, top-p)."""
     finish_reason: FinishReason
-    """"stop": an end token or a stop text; "length": max_new_tokens."""
+    """"stop": an end token or a stop text; "length": max_new_tokens; of a cancelled request "cancelled"."""
     settings: GenerationSettings
     """The effective settings."""
 

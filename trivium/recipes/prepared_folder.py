@@ -40,6 +40,17 @@ _TOLD = ("side", "ids", "source", "licence", "group", "language", "label", "sha2
 """What documents.jsonl tells of a document, beside its place."""
 
 
+def _sizes_in_and_out(funnel: Funnel, documents_out: int, sides: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    return {
+        "documents_in": funnel.documents_in,
+        "documents_out": documents_out,
+        "bytes_in": funnel.bytes_in,
+        "bytes_out": sum(side["text_bytes"] for side in sides.values()),
+        "removed": funnel.removed,
+        "tokens": sum(side["tokens"] for side in sides.values()),
+    }
+
+
 def fill(
     folder: Path,
     corpus: Corpus,
@@ -78,12 +89,7 @@ def fill(
         "format": FORMAT,
         "fingerprint": fingerprint(tokenizer, *stores, documents),
         DOCUMENTS_SHA256: documents,
-        "documents_in": funnel.documents_in,
-        "documents_out": int(counts["documents"]),
-        "bytes_in": funnel.bytes_in,
-        "bytes_out": sum(side["text_bytes"] for side in sides.values()),
-        "removed": funnel.removed,
-        "tokens": sum(side["tokens"] for side in sides.values()),
+        **_sizes_in_and_out(funnel, int(counts["documents"]), sides),
         "split": split_by,
         "sides": sides,
         "vocabulary_size": tokenizer.vocabulary_size,

@@ -13,10 +13,10 @@ import torch
 from trivium.data.batches import Batch, CausalBatch
 from trivium.data.examples import Example, ExamplesSource
 from trivium.data.order import random_number, shuffled
+from trivium.data.pairs import Seq2SeqSource
 from trivium.data.sampler import (
     BatchSource,
     PackedSource,
-    Seq2SeqSource,
     StreamSource,
     WindowSource,
 )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tests.contracts.tracers import TRACERS, Tracer, V
 from tests.training.kill import assert_survives_kills
 from trivium.data.batches import Seq2SeqBatch
-from trivium.data.sampler import Seq2SeqSource
+from trivium.data.pairs import Seq2SeqSource
 from trivium.errors import ConfigError
 from trivium.objectives.scheduled_sampling import Decay, ScheduledBatch, ScheduledSource, scheduled_sampling
 from trivium.objectives.seq2seq import seq2seq

@@ -36,6 +36,10 @@ class Batch(ABC):
         """The same batch with every tensor on ``device``."""
         return type(self)(**{name: _moved(value, device) for name, value in _items(self)})
 
+    def part(self: Shape, start: int, stop: int) -> Shape:
+        """Rows ``start`` to ``stop``, as wide as the whole; tensors are views."""
+        return type(self)(**{name: _cut(value, start, stop) for name, value in _items(self)})
+
     def split(self: Shape, n: int) -> list[Shape]:
         """At most ``n`` micro-batches of consecutive rows whose sizes differ by at most one, none of them empty.
 
@@ -48,7 +52,7 @@ class Batch(ABC):
         start = 0
         for index in range(count):
             stop = start + size + (index < larger)
-            parts.append(type(self)(**{name: _cut(value, start, stop) for name, value in _items(self)}))
+            parts.append(self.part(start, stop))
             start = stop
         return parts
 
@@ -146,6 +150,32 @@ class LabelledBatch(Batch):
     @property
     def num_tokens(self) -> int:
         return self.rows
+
+
+@dataclass(frozen=True, eq=False)
+class TaggedBatch(Batch):
+    """One label for each word of a row (tagging); a word is read at its first piece (Devlin et al. 2019, section 5.3).
+
+    W is the number of words of the longest row."""
+
+    tokens: Int[Tensor, "B T"]
+    """Input ids: the pieces of all words."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each row."""
+    words: Int[Tensor, "B W"]
+    """Position of the first piece of each word; 0 beyond a row's last word."""
+    word_lengths: Int[Tensor, "B"]
+    """Words of each row."""
+    tags: Int[Tensor, "B W"]
+    """Class index of each word."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.word_lengths.sum())
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,16 +92,22 @@ def read_documents(
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """The text of one file.
+    """The text of one file, expanded where it is compressed (.gz .zst .bz2 .xz).
 
     Raises:
-        DataError: the file is empty, binary, unreadable, or in another encoding.
+        DataError: the file is empty, binary, unreadable, damaged, too large, or in another encoding.
     """
-    from trivium.data.readers import PassedOver, ReadOptions, text
+    from trivium.data.readers import PassedOver, ReadOptions, compressed, text
+    from trivium.data.readers.bounded import read_whole
 
-    ReadOptions(encoding=encoding)  # refuses an encoding that there is not
+    limits = ReadOptions(encoding=encoding).limits  # refuses an encoding that there is not
     try:
-        return text.decode(path.read_bytes(), encoding)
+        if path.suffix not in compressed.SUFFIXES:
+            return text.decode(path.read_bytes(), encoding)
+        with path.open("rb") as stream:
+            return text.decode(
+                read_whole(compressed.expanded(stream, path.suffix, limits), limits.max_expanded_bytes), encoding
+            )
     except OSError as error:
         raise DataError(
             "the file cannot be read",

@@ -12,19 +12,16 @@ state holds a single number, the items consumed, and may be resumed at another w
     source.load_state_dict(state)              # next(source) is again the second batch
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
-from trivium.data.batches import CausalBatch, Seq2SeqBatch
+from trivium.data.batches import CausalBatch
 from trivium.data.order import random_number, shuffled
 from trivium.data.packing import collate, document_pieces, pack
 from trivium.data.resumable import BatchSource, ShuffledSource, check_enough, check_sizes, identity_of
-from trivium.data.shards import Ids, TokenStore
-from trivium.errors import DataError
+from trivium.data.shards import TokenStore
 
-__all__ = ["BatchSource", "PackedSource", "Seq2SeqSource", "StreamSource", "WindowSource"]
+__all__ = ["BatchSource", "PackedSource", "StreamSource", "WindowSource"]
 
 
 class PackedSource(ShuffledSource[CausalBatch]):
@@ -164,69 +161,3 @@ class StreamSource(ShuffledSource[CausalBatch]):
 
     def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
         return self._strips.window(int(epochs[0]), int(places[0]) * self._width, self._width, self._share(self._rows))
-
-
-class Seq2SeqSource(ShuffledSource[Seq2SeqBatch]):
-    """Pairs of source and target, padded at the right to the longest of their global batch."""
-
-    def __init__(
-        self,
-        pairs: Sequence[tuple[Ids, Ids]],
-        *,
-        start_id: int,
-        eos_id: int,
-        rows: int,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-    ):
-        """``pairs`` are (source ids, target ids) without BOS and EOS.
-
-        The decoder reads ``start_id`` and then the target, and is to write the target and then ``eos_id``.
-
-        Raises:
-            DataError: no pair, or one with an empty source.
-            ConfigError: there are fewer rows than ranks.
-        """
-        check_sizes(1, rows, world)
-        if not pairs:
-            raise DataError("there are no pairs to train on", fix="check the source of the pairs")
-        empty = [index for index, (source, _) in enumerate(pairs) if len(source) == 0]
-        if empty:
-            raise DataError("a pair has an empty source", received=f"pair {empty[0]}", fix="remove it")
-        self._sources = [np.asarray(source, dtype=np.int64) for source, _ in pairs]
-        self._targets = [np.asarray([*target, eos_id], dtype=np.int64) for _, target in pairs]
-        self._start_id = start_id
-        stores = [TokenStore.of(side, vocabulary_size=1 << 32) for side in (self._sources, self._targets)]
-        identity = {
-            "source": "pairs",
-            "data": "+".join(store.fingerprint for store in stores),
-            "rows": rows,
-            "start_id": start_id,
-        }
-        super().__init__(identity, items=len(pairs), items_per_batch=rows, seed=seed, rank=rank, world=world)
-
-    def _batch(self, epochs: np.ndarray, places: np.ndarray) -> Seq2SeqBatch:
-        items = shuffled(places, self._items, seed=self._seed, epochs=epochs)
-        share = self._share(len(items))
-        source, source_lengths = _padded([self._sources[item] for item in items], share)
-        targets, lengths = _padded([self._targets[item] for item in items], share)
-        start = torch.full((len(targets), 1), self._start_id)
-        return Seq2SeqBatch(
-            source=source,
-            source_lengths=source_lengths,
-            tokens=torch.cat([start, targets[:, :-1]], dim=1),
-            targets=targets,
-            mask=torch.arange(targets.shape[1]) < lengths[:, None],
-            lengths=lengths,
-        )
-
-
-def _padded(rows: list[np.ndarray], share: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    """The rows of ``share`` padded to the longest of all ``rows``, and their lengths."""
-    width = max(map(len, rows))
-    own = rows[share]
-    padded = np.zeros((len(own), width), dtype=np.int64)
-    for index, row in enumerate(own):
-        padded[index, : len(row)] = row
-    return torch.from_numpy(padded), torch.tensor([len(row) for row in own])

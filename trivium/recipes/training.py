@@ -14,8 +14,8 @@ from torch import nn
 
 from trivium import config as configuration
 from trivium.checkpoints.model_folder import write_model
-from trivium.data.batches import CausalBatch
-from trivium.data.sampler import BatchSource
+from trivium.data.batches import Batch
+from trivium.data.resumable import BatchSource, BatchType
 from trivium.errors import ConfigError
 from trivium.objectives.causal import causal
 from trivium.runtime import allocator, processes, seeds, threads
@@ -24,7 +24,7 @@ from trivium.tokenizers import Tokenizer
 from trivium.training import parallel
 from trivium.training.activation_checkpointing import checkpoint_blocks
 from trivium.training.compilation import compile_blocks
-from trivium.training.learners.supervised import SupervisedConfig, SupervisedLearner
+from trivium.training.learners.supervised import Objective, SupervisedConfig, SupervisedLearner
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.precision import Precision
 from trivium.training.run import Run
@@ -47,6 +47,9 @@ class TrainingConfig:
     """Longest gradient that is applied as it is; null for no limit."""
     ema_decay: float | None = None
     """Decay of a moving average of the weights, which is then what is evaluated and saved; null for none."""
+    non_monotone_evaluations: int | None = None
+    """Evaluate and save the mean of the weights since the validation loss was first above the best of all but so many
+    evaluations before (NT-ASGD, Merity et al. 2018, with the optimiser sgd; 5 there); null for no such mean."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, a third more work."""
     compile: bool = False
@@ -76,7 +79,7 @@ class TrainingConfig:
             checkpoint_every_steps=self.checkpoint_every_steps,
             keep_last=self.keep_last,
         )
-        require_at_least(0, keep_best=self.keep_best)
+        require_at_least(0, keep_best=self.keep_best, non_monotone_evaluations=self.non_monotone_evaluations)
         if self.clip_norm is not None and not self.clip_norm > 0:  # NaN fails every comparison
             raise ConfigError("clip_norm must be above 0", received=self.clip_norm, fix="give null for no limit")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
@@ -123,17 +126,21 @@ class TrainingRecipe(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """A model and what it is trained on: all that differs between pre-training and fine-tuning."""
+    """A model and what it is trained on: all that differs between one training recipe and another."""
 
     model: nn.Module
     """On its device, as it was built or loaded."""
     tokenizer: Tokenizer
-    source: Callable[[], BatchSource[CausalBatch]]
+    source: Callable[[], BatchSource[Any]]
     """Makes this process's source of batches, from the beginning."""
-    validation: Sequence[CausalBatch]
-    """This process's batches to measure on."""
+    validation: Sequence[Batch]
+    """This process's batches to measure on, of the same shape."""
+    objective: Objective = causal
+    """What is minimised: `(model, batch) -> Loss`, with `carry` also `(model, batch, state) -> Loss`."""
     carry: bool = False
     """Go on from the state at the end of the batch before (truncated back-propagation)."""
+    full_rate_tokens: int | None = None
+    """Length of the rows that are learned from at the schedule's rate, where rows vary in length; others scale it."""
     metadata: dict[str, Any]
     """What the saved model tells of itself."""
     generation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -196,8 +203,8 @@ def train(
 ) -> Run:
     """Trains the job's model as the recipe says, from the run's last checkpoint where there is one.
 
-    A warm-up of ``usual_warmup_steps`` is the recipe's default: a run that is not longer has a shorter one. Any other
-    is what somebody asked for, and is refused there.
+    Where the schedule names no warm-up it has ``usual_warmup_steps``, and a run that is not longer a shorter one. One
+    that is named is what somebody asked for, and is refused there.
     """
     steps = planned_steps(recipe, job, default_steps)
     cadence = _trainer_config(recipe, steps)
@@ -205,8 +212,9 @@ def train(
     device = next(job.model.parameters()).device
     seeds.seed_everything(recipe.seed + processes.place().rank)
     schedule = recipe.schedule
-    if steps <= schedule.warmup_steps == usual_warmup_steps:
-        schedule = dataclasses.replace(schedule, warmup_steps=steps // _SHORT_WARMUP)
+    if schedule.warmup_steps is None:
+        warmup = usual_warmup_steps if usual_warmup_steps < steps else steps // _SHORT_WARMUP
+        schedule = dataclasses.replace(schedule, warmup_steps=warmup)
     learner = _learner(recipe, job, job.model, steps, schedule=schedule)
     publish = functools.partial(write_model, tokenizer=job.tokenizer, generation=job.generation, metadata=job.metadata)
     source = job.source()
@@ -279,7 +287,7 @@ def prepare_model(model: nn.Module, training: TrainingConfig) -> None:
         (parallel.shard if training.several_processes == "shard" else parallel.replicate)(model)
 
 
-def evenly(batches: Sequence[CausalBatch], tokens: int | None) -> list[CausalBatch]:
+def evenly(batches: Sequence[BatchType], tokens: int | None) -> list[BatchType]:
     """About `tokens` scored tokens of `batches`, taken evenly from all of them; all where None."""
     whole = sum(batch.num_tokens for batch in batches)
     if tokens is None or whole <= tokens:
@@ -297,10 +305,12 @@ def _learner(
         micro_batches=recipe.training.micro_batches,
         clip_norm=recipe.training.clip_norm,
         ema_decay=recipe.training.ema_decay,
+        non_monotone_evaluations=recipe.training.non_monotone_evaluations,
+        full_rate_tokens=job.full_rate_tokens,
         carry=job.carry,
         precision=recipe.dtype,
     )
-    return SupervisedLearner(model, causal, settings, steps=steps)
+    return SupervisedLearner(model, job.objective, settings, steps=steps)
 
 
 def _trainer_config(recipe: TrainingRecipe, steps: int) -> TrainerConfig:

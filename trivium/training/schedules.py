@@ -11,6 +11,9 @@ from typing import Literal
 
 from trivium.errors import ConfigError
 
+USUAL_WARMUP_STEPS = 100
+"""Where neither the schedule nor a recipe names the warm-up; at most an eighth of the run."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
@@ -18,15 +21,15 @@ class ScheduleConfig:
 
     kind: Literal["constant", "cosine", "wsd", "linear", "inverse_sqrt"] = "cosine"
     """After warm-up: constant; a half cosine; stable and then linear decay (wsd); a straight line; 1 / sqrt(step)."""
-    warmup_steps: int = 100
-    """Updates over which the rate rises linearly from nothing to its peak."""
+    warmup_steps: int | None = None
+    """Updates over which the rate rises linearly from nothing to its peak; null for what is usual where it is used."""
     floor: float = 0.0
     """Fraction of the peak that is left at the end (cosine, wsd, linear)."""
     decay_fraction: float = 0.2
     """Share of all updates that the final decay takes (wsd)."""
 
     def __post_init__(self) -> None:
-        if self.warmup_steps < 0:
+        if self.warmup_steps is not None and self.warmup_steps < 0:
             raise ConfigError("warmup_steps must not be negative", received=self.warmup_steps)
         for name in ("floor", "decay_fraction"):
             if not 0.0 <= getattr(self, name) <= 1.0:
@@ -35,7 +38,7 @@ class ScheduleConfig:
 
 def schedule(config: ScheduleConfig, steps: int) -> Callable[[int], float]:
     """The factor of the peak rate as a function of the step, for a run of `steps` updates."""
-    warmup = config.warmup_steps
+    warmup = min(USUAL_WARMUP_STEPS, steps // 8) if config.warmup_steps is None else config.warmup_steps
     if config.kind == "constant":
         return lambda step: constant(step, warmup)
     if config.kind == "inverse_sqrt":

@@ -8,7 +8,7 @@ trained on (the task of Joey NMT: Kreutzer et al. 2019). The networks are its tu
 direction, embeddings of 16, and Luong's attention with input feeding; beside it the deep encoder-decoder of Sutskever
 et al. 2014 and that of Cho et al. 2014, whose decoders see one vector of the source. A batch holds texts of one length,
 so nothing is padded. BLEU is sacreBLEU's on the words as they are; answers are greedy. `--output` takes the figures as
-JSON, by length, for a plot.
+JSON and, beside it, a page with BLEU drawn by length.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from trivium.models.cho import Cho, ChoConfig
 from trivium.models.luong import Luong, LuongConfig
 from trivium.models.sutskever import Sutskever, SutskeverConfig
 from trivium.objectives.seq2seq import seq2seq
+from trivium.reports import page, parts
 from trivium.runtime.allocator import keep_freed_memory
 from trivium.training.learners.supervised import SupervisedConfig, SupervisedLearner
 from trivium.training.optimisers import OptimiserConfig
@@ -178,6 +179,28 @@ def table(results: dict[str, dict]) -> None:
         print(f"{name:36s} {result['test']['bleu']:6.1f}  {whole}")
 
 
+def draw(results: dict[str, dict], path: Path) -> None:
+    """A page with BLEU by the number of words."""
+    colours = ("muted", "fourth", "second", "first")
+    curves = []
+    for (name, result), colour in zip(results.items(), colours, strict=False):
+        rows = result["test"]["by_length"]
+        places = [(row["from"] + row["to"]) / 2 for row in rows]
+        curves.append((name, colour, places, [row["bleu"] for row in rows]))
+    picture = parts.lines(
+        curves,
+        x="words",
+        y="BLEU",
+        label="BLEU of each network by the number of words to be reversed",
+        caption="Test texts, in groups of five lengths; no text in training has more than 25 words.",
+    )
+    sections = [page.Section(title="BLEU by length", body=picture)]
+    head = parts.paragraph("Random words to be written from the last to the first.")
+    page.write(
+        page.Page(title="The reverse task", head=head, sections=sections, foot="python benchmarks/reverse.py"), path
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="short texts, few updates")
@@ -209,6 +232,7 @@ def main() -> None:
     if options.output:
         facts = {"rows": options.rows, "rate": options.rate, "epochs": plan.epochs, "threads": torch.get_num_threads()}
         options.output.write_text(json.dumps({**facts, "networks": results}, indent=1), encoding="utf-8")
+        draw(results, options.output.with_suffix(".html"))
 
 
 if __name__ == "__main__":

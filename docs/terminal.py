@@ -1,4 +1,4 @@
-"""Writes docs/terminal.md: what a person sees of each verb, from real runs on a pseudo-terminal. About a minute.
+"""Writes docs/terminal.md: what a person sees of each verb, from real runs on a pseudo-terminal. Some minutes.
 
 python -m docs.terminal
 """
@@ -6,12 +6,14 @@ python -m docs.terminal
 import pathlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tests.cli.shell import Shell
+from trivium.lm.words import cut_into_words
 
 PAGE = pathlib.Path(__file__).with_name("terminal.md")
 _COLUMNS, _MOST_LINES = 100, 64
+_LEAST_WORDS, _MOST_WORDS = 4, 40
 _HEAD = """\
 # On the terminal
 
@@ -56,7 +58,21 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "A finished model learns to answer, from lines of `prompt` and `completion`.",
         ("finetune --model runs/first --data pairs.jsonl --run tuned --steps 20 --rows 2 --context-tokens 64",),
     ),
-    ("evaluate", "Bits per byte compare models of any vocabulary.", ("evaluate runs/first --data corpus",)),
+    (
+        "train",
+        "A translator, a classifier or a tagger. Here: which words of the manual are code.",
+        ("train --help", "train tagging --data train.conll --run code --steps 800"),
+    ),
+    (
+        "predict",
+        "What the model is for, a line each; `--input -` reads standard input.",
+        ("predict runs/code --input questions.txt", "predict runs/code --input questions.txt --json"),
+    ),
+    (
+        "evaluate",
+        "Bits per byte compare language models of any vocabulary; other models are measured at what they are for.",
+        ("evaluate runs/first --data corpus", "evaluate runs/code --data test.conll"),
+    ),
     (
         "generate",
         "The answer comes as it is made. `--show-probabilities` tells how likely each token was; `--ban` bans texts.",
@@ -94,6 +110,8 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "One error, what was received, and what to do.",
         (
             "genrate runs/first",
+            "train taging --data train.conll",
+            "predict runs/first --input questions.txt",
             "pretrain --data corpus --widht 64",
             "pretrain --data corpus --batch.reading windws",
             "generate runs/frist --prompt a",
@@ -170,6 +188,35 @@ def _write_texts(place: pathlib.Path) -> None:
         (place / "notes" / f"{name}.txt").write_text(text, encoding="utf-8")
     pairs = [f'{{"prompt": "What is {name}?", "completion": "A topic of the manual."}}' for name in topics]
     (place / "pairs.jsonl").write_text("\n".join(pairs) + "\n", encoding="utf-8")
+    _write_tagged(place, list(topics.values()))
+    questions = ("The __len__() method is called by len(), and returns an int.", "If x is None, it raises TypeError.")
+    (place / "questions.txt").write_text("\n".join(questions) + "\n", encoding="utf-8")
+
+
+def _write_tagged(place: pathlib.Path, texts: Sequence[str]) -> None:
+    """Sentences of the manual word by word: what it sets in double quotes is code. The last tenth is for measuring."""
+    found = ["".join(f"{word}\t{tag}\n" for word, tag in _tagged(sentence)) for sentence in _sentences(texts)]
+    cut = len(found) * 9 // 10
+    (place / "train.conll").write_text("\n".join(found[:cut]), encoding="utf-8")
+    (place / "test.conll").write_text("\n".join(found[cut:]), encoding="utf-8")
+
+
+def _sentences(texts: Sequence[str]) -> Iterator[str]:
+    for paragraph in (each for text in texts for each in re.split(r"\n\s*\n", text)):
+        if paragraph.startswith((" ", "*", "=", "-")):
+            continue
+        for sentence in re.split(r"(?<=[.:])\s+(?=[A-Z])", " ".join(paragraph.split())):
+            if sentence.count('"') % 2 == 0 and _LEAST_WORDS <= len(sentence.split()) <= _MOST_WORDS:
+                yield sentence
+
+
+def _tagged(sentence: str) -> list[tuple[str, str]]:
+    tagged = []
+    for number, part in enumerate(sentence.split('"')):
+        words = cut_into_words(part)[1]
+        inside = number % 2 == 1
+        tagged += [(word, ("I-code" if place else "B-code") if inside else "O") for place, word in enumerate(words)]
+    return tagged
 
 
 if __name__ == "__main__":

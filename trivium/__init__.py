@@ -29,6 +29,8 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "prepare": ("trivium.recipes.prepare", "prepare"),
     "pretrain": ("trivium.recipes.pretrain", "pretrain"),
     "finetune": ("trivium.recipes.finetune", "finetune"),
+    "train": ("trivium.recipes.train", "train"),
+    "predict": ("trivium.recipes.predict", "predict"),
     "evaluate": ("trivium.recipes.evaluate", "evaluate"),
 }
 

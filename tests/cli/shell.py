@@ -82,8 +82,8 @@ def plain(text: str) -> str:
 
 
 def _serve() -> None:
-    from trivium.cli import chat, doctor, filters, generate, models, prepare, recipe, tokenize  # noqa: F401
-    from trivium.cli.dry_run import training  # noqa: F401
+    from trivium.cli import chat, doctor, filters, generate, models, predict, prepare, recipe, tokenize, train  # noqa: F401
+    from trivium.cli.dry_run import tasks, training  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:

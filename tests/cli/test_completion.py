@@ -53,6 +53,16 @@ def test_values_that_can_be_listed(script):
     assert offered(script, "pretrain", "rec") == []  # files, which readline offers
 
 
+def test_a_task_comes_after_its_verb_and_has_settings_of_its_own(script):
+    assert offered(script, "train", "") == ["translation", "classification", "tagging"]
+    assert offered(script, "train", "ta") == ["tagging"]
+    assert "--model.crf" in offered(script, "train", "tagging", "--model.c")
+    assert offered(script, "train", "classification", "--model.c") == []
+    assert offered(script, "train", "classification", "--method", "g") == ["generative"]
+    assert offered(script, "train", "tagging", "--data", "") == []  # files
+    assert {"--source", "--data", "--method"} <= set(offered(script, "train", "--"))
+
+
 def test_it_takes_no_time_and_no_torch():
     code = (
         "import sys; from trivium.cli.main import main; main(['--completion', 'bash']);"
@@ -69,6 +79,7 @@ def test_other_shells_know_the_same_words():
         text = completion.script(shell)
         assert all(verb.name in text for verb in VERBS)
         assert "optimiser.muon-learning-rate" in text and "adamw muon" in text
+        assert "translation classification tagging" in text and "model.crf" in text
 
 
 def test_a_shell_that_is_not_known(capsys):

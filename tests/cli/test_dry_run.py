@@ -1,5 +1,6 @@
 """What --dry-run foretells, beside what really comes."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -12,8 +13,11 @@ from trivium.cli import main as cli
 from trivium.cli.dry_run import network, training
 from trivium.lm.load import load
 from trivium.models import architecture
+from trivium.recipes.language_model import ModelConfig, build_model
 from trivium.recipes.prepare import PrepareConfig, prepare
-from trivium.recipes.pretrain import BatchConfig, ModelConfig, PretrainConfig, build_model
+from trivium.recipes.pretrain import BatchConfig, PretrainConfig
+from trivium.recipes.training import TrainingConfig
+from trivium.training.optimisers import OptimiserConfig, build_optimisers
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +45,9 @@ SMALL = ["--model.width", "32", "--model.layers", "2", "--batch.rows", "4", "--b
 def test_pretraining_on_prepared_text(notes, tmp_path, capsys):
     prepare(PrepareConfig(sources=(str(notes),), output=tmp_path / "data", vocabulary_size=300), silent=True)
     words = ["pretrain", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "runs"), *SMALL, "--steps", "5"]
-    assert cli.main([*words, "--dry-run"]) == 2  # as the run itself would be
+    # As the run itself would be.
+    assert cli.main([*words, "--schedule.warmup-steps", "5", "--dry-run"]) == 2
     assert "the warm-up is as long as the run" in capsys.readouterr().err
-    words += ["--schedule.warmup-steps", "1"]
     found = needs(capsys, *words)
     assert not (tmp_path / "runs").exists()
     assert (found["steps"], found["tokens"]) == (5, 5 * 64)
@@ -56,6 +60,31 @@ def test_pretraining_on_prepared_text(notes, tmp_path, capsys):
     assert found["parameters"] == network.count(load(tmp_path / "runs" / "pretrain").network)
     assert cli.main([*words, "--dry-run"]) == 2  # as the run itself would be: there is one of this name
     assert "there is a run in this folder already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
+@pytest.mark.parametrize("name", ["llama", "bilm"])
+def test_moments_are_those_that_are_kept(name, kind):
+    model = build_model(ModelConfig(architecture=name, width=32, layers=2), 50, 16)
+    config = OptimiserConfig(kind=kind)
+    optimisers = build_optimisers(model, config)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimisers.step()
+    kept = [tensor for tensor in optimisers.state_tensors().values() if tensor.ndim]
+    assert network.moments(model, config) == sum(tensor.numel() for tensor in kept)
+
+
+@pytest.mark.parametrize("average", [{"ema_decay": 0.99}, {"non_monotone_evaluations": 0}])
+def test_an_average_of_the_weights_is_one_copy_more(average):
+    plain = PretrainConfig(data=pathlib.Path("notes"), model=ModelConfig(width=64))
+    model = build_model(plain.model, 100, 64)
+    averaging = dataclasses.replace(plain, training=TrainingConfig(**average))
+    memory = training.memory_facts(averaging, model, 64)
+    assert memory["averaged_weights_mib"] == memory["weights_mib"] > 0
+    assert memory["in_all_mib"] - training.memory_facts(plain, model, 64)["in_all_mib"] == pytest.approx(
+        memory["weights_mib"], abs=0.2
+    )
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "lstm"])
@@ -78,7 +107,7 @@ def test_activations_are_about_those_that_are_kept(name):
         output = model(torch.randint(100, (2, 64)))
     size = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
     assert output.hidden.requires_grad
-    foretold = training._memory(config, model, 2 * 64)["activations_mib"]
+    foretold = training.memory_facts(config, model, 2 * 64)["activations_mib"]
     assert foretold == pytest.approx(size / 2**20, rel=0.35)
 
 

@@ -12,7 +12,7 @@ from trivium.cli.flags import flags_of
 from trivium.cli.verbs import VERBS
 from trivium.errors import ConfigError
 
-ALL = [(verb, settings) for verb in VERBS for settings in verb.settings]
+ALL = [(one, settings) for verb in VERBS for one in verb.tasks or (verb,) for settings in one.settings]
 
 
 @pytest.mark.parametrize(("verb", "settings"), ALL, ids=[settings for _, settings in ALL])
@@ -68,7 +68,7 @@ def test_the_reasons_are_for_flags_that_are_not_there():
 
 
 def test_every_training_verb_has_them_all():
-    for name in ("pretrain", "finetune"):
+    for name in ("pretrain", "finetune", "translation", "classification", "tagging"):
         flags = {flag.name for flag in flags_of(f"trivium.recipes.{name}:{name.capitalize()}Config")}
         assert set(common.COMMON) <= flags
 

@@ -29,9 +29,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_help_names_the_verbs_in_the_order_of_the_path(shell):
     said, code = shell.run("--help")
     assert code == 0
-    places = [said.index(f"  {verb.name} ") for verb in VERBS]
+    places = [said.index(f"\n  {verb.name} ") for verb in VERBS]
     assert places == sorted(places)
-    path = "quickstart prepare tokenize filters pretrain finetune evaluate generate chat models doctor"
+    path = "quickstart prepare tokenize filters pretrain finetune train predict evaluate generate chat models doctor"
     assert [verb.name for verb in VERBS] == path.split()
 
 

@@ -23,7 +23,7 @@ from tests.contracts.tracers import (
     sources,
     texts,
 )
-from trivium.data.batches import CausalBatch, LabelledBatch, MaskedBatch, Seq2SeqBatch
+from trivium.data.batches import CausalBatch, LabelledBatch, MaskedBatch, Seq2SeqBatch, TaggedBatch
 from trivium.errors import Unsupported, UserError
 from trivium.models import ARCHITECTURES
 from trivium.nn.output import Output
@@ -34,6 +34,7 @@ from trivium.objectives.classification import classification
 from trivium.objectives.loss import Loss
 from trivium.objectives.masked import masked
 from trivium.objectives.seq2seq import seq2seq
+from trivium.objectives.tagging import tagging
 
 
 def alone(tracer: Tracer, model: nn.Module) -> list[Tensor]:
@@ -309,6 +310,8 @@ def test_dropout_is_for_training(tracer: Tracer) -> None:
 
     def result() -> Tensor:
         output = model(texts(), **tracer.given(model, [0, 1, 2]))
+        if tracer.tags:
+            return model.tag.scores(output.hidden, torch.arange(7).expand(3, 7))
         return model.classify(output.hidden) if tracer.row.kind == "classifier" else output.hidden
 
     assert torch.equal(result(), result())
@@ -355,6 +358,9 @@ def test_learns_a_toy_task(tracer: Tracer) -> None:
 def toy_loss(tracer: Tracer, model: nn.Module) -> Loss:
     lengths = torch.tensor(LENGTHS)
     valid = torch.arange(max(LENGTHS)) < lengths[:, None]
+    if tracer.tags:
+        words, tags = torch.tensor([[0, 2, 3], [1, 0, 0], [0, 4, 0]]), torch.tensor([[0, 1, 2], [1, 0, 0], [2, 0, 0]])
+        return tagging(model, TaggedBatch(texts(), lengths, words, torch.tensor([3, 1, 2]), tags))
     if tracer.row.kind == "classifier":
         return classification(model, LabelledBatch(texts(), lengths, torch.tensor([0, 2, 1])))
     if tracer.row.kind == "encoder":

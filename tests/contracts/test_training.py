@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from tests.contracts.tracers import TRACERS, Tracer, V
 from tests.training.kill import assert_survives_kills
 from tests.training.test_parallel import in_processes
-from trivium.data.batches import CausalBatch, LabelledBatch, MaskedBatch, Seq2SeqBatch
+from trivium.data.batches import CausalBatch, LabelledBatch, MaskedBatch, Seq2SeqBatch, TaggedBatch
 from trivium.objectives.bilm import bilm
 from trivium.objectives.causal import causal
 from trivium.objectives.classification import classification
 from trivium.objectives.masked import mask_tokens, masked
 from trivium.objectives.seq2seq import seq2seq
+from trivium.objectives.tagging import tagging
 from trivium.runtime.processes import Place
 from trivium.training import parallel
 from trivium.training.learners.supervised import SupervisedConfig, SupervisedLearner
@@ -60,6 +61,12 @@ def labelled_batch(number: int) -> LabelledBatch:
     return LabelledBatch(tokens[:, :-1], lengths, torch.randint(3, (ROWS,), generator=generator))
 
 
+def tagged_batch(number: int) -> TaggedBatch:
+    tokens, _, lengths, generator = ragged(number)
+    words = torch.arange(LENGTH).expand(ROWS, LENGTH)  # as many words as tokens
+    return TaggedBatch(tokens[:, :-1], lengths, words, lengths, torch.randint(3, (ROWS, LENGTH), generator=generator))
+
+
 def task(tracer: Tracer) -> tuple[Callable[..., Any], Callable[[int], Any]]:
     """The objective that a kind of model is trained on, and its batches."""
     if tracer.reads_a_source:
@@ -68,6 +75,8 @@ def task(tracer: Tracer) -> tuple[Callable[..., Any], Callable[[int], Any]]:
         return masked, masked_batch
     if tracer.row.kind == "bidirectional recurrent":
         return bilm, causal_batch
+    if tracer.tags:
+        return tagging, tagged_batch
     return (classification, labelled_batch) if tracer.row.kind == "classifier" else (causal, causal_batch)
 
 

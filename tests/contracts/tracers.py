@@ -37,6 +37,11 @@ class Tracer:
         return self.row.kind.endswith("encoder-decoder")
 
     @property
+    def tags(self) -> bool:
+        """Says something of each word, not of the whole text."""
+        return self.fields.get("head") == "tagging"
+
+    @property
     def goes_on(self) -> bool:
         """Reads from left to right and can carry a state."""
         return self.row.kind == "decoder" or self.recurrent or self.reads_a_source
@@ -77,7 +82,29 @@ TRACERS = [
     Tracer(
         "text_cnn",
         architecture("text_cnn"),
-        {"width": 12, "windows": (2, 4), "filters": (5, 6), "highway": True, "classes": 3},
+        {"width": 12, "windows": (2, 4), "filters": (5, 6), "highway": True, "labels": ("a", "b", "c")},
+    ),
+    Tracer(
+        "bilstm",
+        architecture("bilstm"),
+        {"embedding_width": 10, "width": 12, "layers": 2, "dropout": 0.1, "labels": ("a", "b", "c")},
+    ),
+    Tracer(
+        "bilstm tagging",
+        architecture("bilstm"),
+        {"embedding_width": 10, "width": 12, "dropout": 0.1, "head": "tagging", "labels": ("O", "B-x", "I-x")},
+    ),
+    Tracer(
+        "bilstm crf",
+        architecture("bilstm"),
+        {
+            "embedding_width": 10,
+            "width": 12,
+            "dropout": 0.1,
+            "head": "tagging",
+            "labels": ("O", "B-x", "I-x"),
+            "crf": True,
+        },
     ),
     Tracer(
         "seq2seq gru",

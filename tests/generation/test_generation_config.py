@@ -146,10 +146,9 @@ def test_a_cut_off_that_is_not_here_is_refused_where_it_would_cut(name: str, val
         resolve({name: value, "do_sample": True}, max_new_tokens=1)
 
 
-def test_renormalised_scores_are_refused_in_a_beam_search() -> None:
-    resolve({"renormalize_logits": True}, max_new_tokens=1, temperature=1.0)
-    with pytest.raises(Unsupported, match="renormalize_logits is not supported"):
-        resolve({"renormalize_logits": True}, max_new_tokens=1, beams=2)
+def test_renormalised_scores_mean_something_in_a_beam_search_only() -> None:
+    assert resolve({"renormalize_logits": True}, max_new_tokens=1, beams=2).search.renormalise
+    assert not resolve({"renormalize_logits": True}, max_new_tokens=1, temperature=1.0).search.renormalise
 
 
 @pytest.mark.parametrize(

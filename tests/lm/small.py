@@ -8,7 +8,7 @@ from torch import nn
 
 from trivium import tokenizers
 from trivium.models import architecture
-from trivium.tokenizers import Tokenizer
+from trivium.tokenizers import JsonTokenizer
 
 TEXTS = ["the cat sat on the mat and the dog ran to the cat", "a naïve café costs 5 € or ¥600", "dogs and cats run"]
 SHAPES: dict[str, dict[str, Any]] = {
@@ -21,11 +21,11 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def byte_tokenizer() -> Tokenizer:
+def byte_tokenizer() -> JsonTokenizer:
     return tokenizers.train(TEXTS, kind="byte_bpe", vocabulary_size=290)
 
 
-def masked_tokenizer() -> Tokenizer:
+def masked_tokenizer() -> JsonTokenizer:
     """Whole words between [CLS] and [SEP], as a BERT reads them."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for text in TEXTS for word in text.split()})]
     made = backend.Tokenizer(backend.models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
@@ -34,7 +34,7 @@ def masked_tokenizer() -> Tokenizer:
     made.post_processor = backend.processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    return Tokenizer(made, {})
+    return JsonTokenizer(made, {})
 
 
 def network(name: str, vocabulary_size: int) -> nn.Module:

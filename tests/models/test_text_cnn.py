@@ -37,3 +37,12 @@ def test_the_discriminator_of_seqgan() -> None:
     config = SIZES["seqgan"]
     assert sum(config.filters) == 1720
     assert TextCNN(config)(torch.randint(5000, (2, 20))).hidden.shape == (2, 20, 1720)
+
+
+def test_a_file_from_before_classes_had_names() -> None:
+    old = {name: value for name, value in TextCNNConfig().to_hf().items() if name not in ("id2label", "label2id")}
+    assert TextCNNConfig.from_hf(old | {"classes": 3}) == TextCNNConfig(labels=("0", "1", "2"))
+    assert TextCNNConfig.from_hf(old) == TextCNNConfig()
+    named = TextCNNConfig(labels=("no", "yes"))
+    assert TextCNNConfig.from_hf(named.to_hf()) == named
+    assert named.head == "classification"

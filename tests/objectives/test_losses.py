@@ -56,7 +56,11 @@ def test_label_smoothing() -> None:
 
 
 def test_classification() -> None:
-    model = TextCNN(TextCNNConfig(vocabulary_size=13, width=8, windows=(2,), filters=(6,), classes=3)).double().eval()
+    model = (
+        TextCNN(TextCNNConfig(vocabulary_size=13, width=8, windows=(2,), filters=(6,), labels=("a", "b", "c")))
+        .double()
+        .eval()
+    )
     tokens, lengths, labels = torch.randint(13, (4, 6)), torch.tensor([6, 1, 2, 4]), torch.tensor([0, 2, 1, 1])
     loss = classification(model, LabelledBatch(tokens, lengths, labels))
     logits = torch.cat([model.classify(model(tokens[b : b + 1, :n]).hidden) for b, n in enumerate(lengths)])

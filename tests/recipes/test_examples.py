@@ -11,7 +11,7 @@ from trivium.data.examples_file import Record
 from trivium.errors import DataError, Unsupported
 from trivium.lm.chat import chat_prompt
 from trivium.recipes.examples import encode_record
-from trivium.tokenizers import Tokenizer
+from trivium.tokenizers import JsonTokenizer
 
 ALL = {name: tokenizer_of(name) for name in TEMPLATES}
 OWN = tokenizers.train(["What is two and two? It is four."] * 4, vocabulary_size=300)
@@ -26,17 +26,17 @@ TALK = Record(
 )
 
 
-def encoded(tokenizer: Tokenizer, record: Record, **options: Any) -> Example:
+def encoded(tokenizer: JsonTokenizer, record: Record, **options: Any) -> Example:
     return encode_record(tokenizer, record, **{"prompt_format": "chat", "answers": "last", **options})
 
 
-def learnt(tokenizer: Tokenizer, example: Example) -> str:
+def learnt(tokenizer: JsonTokenizer, example: Example) -> str:
     ids = [i for i, trained in zip(example.ids, example.trained, strict=True) if trained]
     return tokenizer.decode(ids, special=True)
 
 
 @pytest.mark.parametrize("tokenizer", [*ALL.values(), OWN], ids=[*ALL, "own"])
-def test_an_example_begins_as_chat_asks(tokenizer: Tokenizer) -> None:
+def test_an_example_begins_as_chat_asks(tokenizer: JsonTokenizer) -> None:
     pair = Record(form="pair", prompt="What is <|end|> </s>?", completion="It is.")
     task = Record(form="instruction", prompt="Add", given="2 2", completion="four")
     for record, asked in ((pair, "What is <|end|> </s>?"), (task, "Add\n\n2 2")):
@@ -53,7 +53,7 @@ def test_an_example_begins_as_chat_asks(tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize("tokenizer", [*ALL.values(), OWN], ids=[*ALL, "own"])
-def test_the_end_token_is_a_target_even_where_it_pads(tokenizer: Tokenizer) -> None:
+def test_the_end_token_is_a_target_even_where_it_pads(tokenizer: JsonTokenizer) -> None:
     assert tokenizer.pad_id == tokenizer.eos_id or tokenizer is OWN
     records = [TALK, Record(form="pair", prompt="a", completion="b"), Record(form="text", completion="two and two")]
     examples = [encoded(tokenizer, record) for record in records]
@@ -88,7 +88,7 @@ def test_a_text_is_trained_on_from_its_first_token() -> None:
 
 
 def test_without_a_template_there_is_one_answer() -> None:
-    lines = Tokenizer(ALL["chatml"]._backend, {"bos_token": "<s>", "eos_token": "<|im_end|>"})
+    lines = JsonTokenizer(ALL["chatml"]._backend, {"bos_token": "<s>", "eos_token": "<|im_end|>"})
     example = encoded(lines, TALK)
     prompt, _ = chat_prompt(lines, TALK.messages[:-1])
     assert list(example.ids) == [*prompt, *lines.encode("It is."), lines.eos_id]

@@ -12,6 +12,7 @@ from trivium.errors import ConfigError, DataError, StorageError, Unsupported
 from trivium.objectives.scheduled_sampling import Decay
 from trivium.recipes.training import TrainingConfig
 from trivium.recipes.translation import (
+    ScheduledSamplingConfig,
     SharedVocabularyConfig,
     TranslationConfig,
     read_pairs,
@@ -88,12 +89,16 @@ class Killed(Exception):
     """Stands for a process that is no more."""
 
 
-@pytest.mark.parametrize("sampled", [None, Decay(kind="linear", k=0.5)], ids=["forced", "scheduled"])
+@pytest.mark.parametrize(
+    "sampled",
+    [ScheduledSamplingConfig(), ScheduledSamplingConfig(decay="linear", k=0.5)],
+    ids=["forced", "scheduled"],
+)
 def test_a_stopped_run_goes_on_bit_for_bit(
     files: tuple[pathlib.Path, pathlib.Path],
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
-    sampled: Decay | None,
+    sampled: ScheduledSamplingConfig,
 ) -> None:
     asked = recipe(
         files, tmp_path, scheduled_sampling=sampled, label_smoothing=0.1, model=TranslatorConfig(width=16, dropout=0.3)
@@ -116,6 +121,15 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert told[0] == told[1]
     weights = [(run.checkpoints / "last" / "model.safetensors").read_bytes() for run in (whole, resumed)]
     assert weights[0] == weights[1]
+
+
+def test_scheduled_sampling_is_set_as_published() -> None:
+    assert ScheduledSamplingConfig().schedule() is None
+    assert ScheduledSamplingConfig(decay="inverse_sigmoid").schedule() == Decay()
+    with pytest.raises(ConfigError, match="k does not fit"):
+        ScheduledSamplingConfig(decay="exponential", k=2.0)
+    with pytest.raises(ConfigError, match="no scheduled sampling to set"):
+        ScheduledSamplingConfig(k=0.5)
 
 
 def test_held_out_pairs_are_not_trained_on(files: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path) -> None:

@@ -5,7 +5,7 @@ import json
 import tokenizers as backend
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from trivium.tokenizers import Tokenizer
+from trivium.tokenizers import JsonTokenizer
 from trivium.tokenizers.byte_bpe import WORD_PATTERN
 
 LLAMA3 = (
@@ -47,7 +47,7 @@ TEXT = [
 ] * 4
 
 
-def tokenizer_of(dialect: str, *, adds_bos: bool = True, pad_is_eos: bool = True) -> Tokenizer:
+def tokenizer_of(dialect: str, *, adds_bos: bool = True, pad_is_eos: bool = True) -> JsonTokenizer:
     """A vocabulary with the tokens of a dialect; ``adds_bos``: its post-processor adds BOS too, as published ones do.
 
     Mistral's is in the manner of SentencePiece (a prefixed, visible space), the others are of bytes.
@@ -59,7 +59,7 @@ def tokenizer_of(dialect: str, *, adds_bos: bool = True, pad_is_eos: bool = True
         identifier = model.token_to_id(bos)
         model.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, identifier)])
     roles = {"bos_token": bos, "eos_token": eos, **({"pad_token": eos} if pad_is_eos else {})}
-    return Tokenizer(model, roles).with_chat_template(TEMPLATES[dialect])
+    return JsonTokenizer(model, roles).with_chat_template(TEMPLATES[dialect])
 
 
 def _byte_level() -> backend.Tokenizer:

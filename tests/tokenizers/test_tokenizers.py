@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from trivium import tokenizers
 from trivium.errors import StorageError, TokenizerError
-from trivium.tokenizers import SpecialTokens, Tokenizer, check_vocabulary
+from trivium.tokenizers import JsonTokenizer, SpecialTokens, check_vocabulary
 from trivium.tokenizers.byte_bpe import byte_of_character, is_safe_for_fast_encoder
 
 CORPUS = [
@@ -20,18 +20,18 @@ CORPUS = [
 
 
 @pytest.fixture(scope="module")
-def byte_bpe() -> Tokenizer:
+def byte_bpe() -> JsonTokenizer:
     return tokenizers.train(CORPUS, vocabulary_size=420)
 
 
 @pytest.fixture(scope="module")
-def character() -> Tokenizer:
+def character() -> JsonTokenizer:
     return tokenizers.train(CORPUS, kind="character")
 
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text() | st.text(alphabet="ab 1'\n\t\r.=sé漢<|end>"))
-def test_fast_ids_equal_the_rust_library_and_text_survives(byte_bpe: Tokenizer, text: str) -> None:
+def test_fast_ids_equal_the_rust_library_and_text_survives(byte_bpe: JsonTokenizer, text: str) -> None:
     ids = byte_bpe.encode(text)
     assert ids == byte_bpe._slow_encode(text)
     assert byte_bpe.encode_batch([text, text]) == [ids, ids]
@@ -40,14 +40,14 @@ def test_fast_ids_equal_the_rust_library_and_text_survives(byte_bpe: Tokenizer, 
     assert not set(ids) & set(byte_bpe.special_tokens.values())
 
 
-def test_the_two_libraries_agree_on_what_every_character_is(byte_bpe: Tokenizer) -> None:
+def test_the_two_libraries_agree_on_what_every_character_is(byte_bpe: JsonTokenizer) -> None:
     """The pattern's classes come from two Unicode tables: around every character of the basic plane, and some above."""
     points = [*range(0xD800), *range(0xE000, 0x10000), *range(0x10000, 0x110000, 61)]
     text = "".join(f"a{chr(point)}1" for point in points)
     assert byte_bpe.encode(text) == byte_bpe._slow_encode(text)
 
 
-def test_fast_encoder_is_used(byte_bpe: Tokenizer) -> None:
+def test_fast_encoder_is_used(byte_bpe: JsonTokenizer) -> None:
     assert byte_bpe._encode_text != byte_bpe._slow_encode
 
 
@@ -60,7 +60,7 @@ def test_tokens_that_merging_cannot_reach_are_left_to_merging() -> None:
 
     from trivium.tokenizers.byte_bpe import byte_level_tokenizer
 
-    tokenizer = Tokenizer(byte_level_tokenizer(models.BPE(vocabulary, merges)), {})
+    tokenizer = JsonTokenizer(byte_level_tokenizer(models.BPE(vocabulary, merges)), {})
     assert tokenizer._encode_text != tokenizer._slow_encode
     for text in ("abc", "ab", "abcabc", "aabcc"):
         assert tokenizer.encode(text) == tokenizer._slow_encode(text)
@@ -68,7 +68,7 @@ def test_tokens_that_merging_cannot_reach_are_left_to_merging() -> None:
 
 
 @pytest.mark.parametrize("character", "a^_= \n\t")
-def test_a_million_equal_characters_are_encoded(byte_bpe: Tokenizer, character: str) -> None:
+def test_a_million_equal_characters_are_encoded(byte_bpe: JsonTokenizer, character: str) -> None:
     text = character * (1 << 20) + "end"
     assert byte_bpe.decode(byte_bpe.encode(text)) == text
     assert is_safe_for_fast_encoder(text) == (not character.isspace())
@@ -76,7 +76,7 @@ def test_a_million_equal_characters_are_encoded(byte_bpe: Tokenizer, character: 
 
 @pytest.mark.parametrize("kind", ["byte_bpe", "character"])
 def test_transformers_opens_the_saved_folder_with_equal_ids(kind: str, tmp_path, request) -> None:
-    ours: Tokenizer = request.getfixturevalue(kind)
+    ours: JsonTokenizer = request.getfixturevalue(kind)
     ours.save(tmp_path)
     theirs = PreTrainedTokenizerFast.from_pretrained(tmp_path)
     for text in [*CORPUS[:3], "", " ", "  x\n\n y", "it's 12345!"]:
@@ -91,7 +91,7 @@ def test_transformers_opens_the_saved_folder_with_equal_ids(kind: str, tmp_path,
     assert again.encode(CORPUS[1]) == ours.encode(CORPUS[1])
 
 
-def test_special_tokens_come_only_when_asked(byte_bpe: Tokenizer, character: Tokenizer) -> None:
+def test_special_tokens_come_only_when_asked(byte_bpe: JsonTokenizer, character: JsonTokenizer) -> None:
     for tokenizer in (byte_bpe, character):
         special = set(tokenizer.special_tokens.values())
         for token, identifier in tokenizer.special_tokens.items():
@@ -105,7 +105,7 @@ def test_special_tokens_come_only_when_asked(byte_bpe: Tokenizer, character: Tok
     assert byte_bpe.decode(byte_bpe.encode("<|end|>")) == "<|end|>"
 
 
-def test_unknown_characters_stay_visible(character: Tokenizer) -> None:
+def test_unknown_characters_stay_visible(character: JsonTokenizer) -> None:
     assert character.unk_id is not None
     assert character.encode("aжb\ud800") == [character.id("a"), character.unk_id, character.id("b"), character.unk_id]
     assert character.decode(character.encode("aжb")) == "a\N{REPLACEMENT CHARACTER}b"
@@ -125,11 +125,11 @@ def test_training_is_deterministic() -> None:
     assert first.files() == second.files()
 
 
-def test_lone_surrogates_do_not_stop_encoding(byte_bpe: Tokenizer) -> None:
+def test_lone_surrogates_do_not_stop_encoding(byte_bpe: JsonTokenizer) -> None:
     assert byte_bpe.decode(byte_bpe.encode("a\ud800b")) == "a\N{REPLACEMENT CHARACTER}b"
 
 
-def test_chat_template_travels_with_the_tokenizer(byte_bpe: Tokenizer, tmp_path) -> None:
+def test_chat_template_travels_with_the_tokenizer(byte_bpe: JsonTokenizer, tmp_path) -> None:
     byte_bpe.with_chat_template("{{ messages }}").save(tmp_path)
     assert tokenizers.load(tmp_path).chat_template == "{{ messages }}"
     assert PreTrainedTokenizerFast.from_pretrained(tmp_path).chat_template == "{{ messages }}"
@@ -154,7 +154,7 @@ def test_impossible_training_is_refused() -> None:
         tokenizers.train(CORPUS)
 
 
-def test_damaged_and_absent_files_are_named(byte_bpe: Tokenizer, tmp_path) -> None:
+def test_damaged_and_absent_files_are_named(byte_bpe: JsonTokenizer, tmp_path) -> None:
     with pytest.raises(StorageError, match="no such tokenizer"):
         tokenizers.load(tmp_path / "absent")
     with pytest.raises(TokenizerError, match="holds no tokenizer"):
@@ -171,14 +171,14 @@ def test_damaged_and_absent_files_are_named(byte_bpe: Tokenizer, tmp_path) -> No
         tokenizers.load(tmp_path / "spiece.model")
 
 
-def test_ids_outside_the_vocabulary_are_refused(byte_bpe: Tokenizer) -> None:
+def test_ids_outside_the_vocabulary_are_refused(byte_bpe: JsonTokenizer) -> None:
     with pytest.raises(TokenizerError, match="not in the vocabulary"):
         byte_bpe.decode([byte_bpe.vocabulary_size])
     with pytest.raises(TokenizerError, match="not in the vocabulary"):
         byte_bpe.token(-1)
 
 
-def test_different_vocabularies_are_refused(byte_bpe: Tokenizer) -> None:
+def test_different_vocabularies_are_refused(byte_bpe: JsonTokenizer) -> None:
     check_vocabulary(byte_bpe, byte_bpe.vocabulary_size)
     check_vocabulary(byte_bpe, 512)
     with pytest.raises(TokenizerError, match="a tokenizer with 411 ids, a model with 100"):

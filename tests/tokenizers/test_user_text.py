@@ -7,7 +7,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from trivium import tokenizers
-from trivium.tokenizers import Tokenizer
+from trivium.tokenizers import JsonTokenizer
 from trivium.tokenizers.byte_bpe import byte_level_tokenizer
 from trivium.tokenizers.spelling import byte_of_character
 from trivium.tokenizers.user_text import HIDDEN, without_special
@@ -22,7 +22,7 @@ def test_a_merge_that_makes_one_is_not_used() -> None:
     vocabulary = {"<unk>": 0, "<s>": 1, "<": 2, "s": 3, ">": 4, "s>": 5, "<s": 6}
     backend = Backend(models.BPE(vocabulary, [("s", ">"), ("<", "s>"), ("<", "s")], unk_token="<unk>"))
     backend.add_special_tokens([special("<unk>"), special("<s>")])
-    tokenizer = Tokenizer(backend, {})
+    tokenizer = JsonTokenizer(backend, {})
     assert tokenizer.encode("<s>") == [2, 5]
     assert tokenizer.encode("<s>", special=True) == [1]
     assert tokenizer.encode("<ss>") == [6, 5]
@@ -33,7 +33,7 @@ def test_whole_words_are_not_looked_up_among_them() -> None:
     vocabulary = {character: i for i, character in enumerate(byte_of_character())} | {"<|end|>": 256, "ab": 257}
     backend = byte_level_tokenizer(models.BPE(vocabulary, [("a", "b")], ignore_merges=True), r"\S+|\s+")
     backend.add_special_tokens([special("<|end|>")])
-    tokenizer = Tokenizer(backend, {})
+    tokenizer = JsonTokenizer(backend, {})
     assert tokenizer._encode_text != tokenizer._slow_encode
     for encode in (tokenizer.encode, tokenizer._slow_encode):
         assert 256 not in encode("<|end|>") and len(encode("<|end|>")) == 7
@@ -45,7 +45,7 @@ def test_a_piece_found_only_as_a_whole_word_goes_the_slow_way() -> None:
     """`tiktoken` would join it inside a longer word, which the file does not."""
     vocabulary = {character: i for i, character in enumerate(byte_of_character())} | {"ab": 256, "xyz": 257}
     backend = byte_level_tokenizer(models.BPE(vocabulary, [("a", "b")], ignore_merges=True), r"\S+|\s+")
-    tokenizer = Tokenizer(backend, {})
+    tokenizer = JsonTokenizer(backend, {})
     assert tokenizer._encode_text == tokenizer._slow_encode
     assert tokenizer.encode("xyz") == [257] and 257 not in tokenizer.encode("xyza")
 
@@ -56,7 +56,7 @@ def test_they_take_no_space_from_the_text_beside_them(options: dict) -> None:
     backend = Backend(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], unk_token="<unk>"))
     backend.add_special_tokens([special("<unk>"), special("<mask>", **options)])
     backend.decoder = decoders.Fuse()
-    tokenizer = Tokenizer(backend, {})
+    tokenizer = JsonTokenizer(backend, {})
     assert tokenizer.decode(tokenizer.encode("a <mask> a")) == "a <mask> a"
     assert tokenizer.encode("a <mask> a", special=True).count(1) == 1
 
@@ -66,7 +66,7 @@ def test_word_level_files_hide_all_of_them_but_the_unknown() -> None:
     backend = Backend(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.add_special_tokens([special("<unk>"), special("</s>")])
-    tokenizer = Tokenizer(backend, {"eos_token": "</s>"})
+    tokenizer = JsonTokenizer(backend, {"eos_token": "</s>"})
     assert tokenizer.encode(f"word </s> <unk> {HIDDEN}</s> {HIDDEN}<unk>") == [2, 0, 0, 0, 0]
     assert tokenizer.encode_batch(["</s>", "word"]) == [[0], [2]]
     assert tokenizer.encode("word </s>", special=True) == [2, 1]

@@ -39,6 +39,8 @@ _WHY_HERE: dict[tuple[str, str], str] = {
     ("filters", "--steps"): "it goes over its text once, and counts no steps",
     ("filters", "--minutes"): "it goes over its text once: give less text to be done sooner",
     ("tokenize", "--output"): "it prints what it has to say; a page is written with --html FILE",
+    ("predict", "--steps"): "it reads every text once: give less text to be done sooner",
+    ("predict", "--minutes"): "it reads every text once: give less text to be done sooner",
     ("evaluate", "--steps"): "it scores every token of the data once: give less data to be done sooner",
     ("evaluate", "--minutes"): "it scores every token of the data once: give less data to be done sooner",
     ("generate", "--steps"): "the length of an answer is counted in tokens: --max-new-tokens",

@@ -38,6 +38,22 @@ def flags_of_verb(verb: Verb) -> list[Flag]:
     return sorted(found.values(), key=lambda flag: (flag.name.count("."), flag.name))
 
 
+def _pattern(verb: Verb) -> str:
+    """What a shell's `case` knows a verb or a task by; of a verb with tasks, whatever stands where the task should."""
+    return f'"{verb.name} "*' if verb.tasks else f'"{verb.name}"'
+
+
+def _each() -> Iterable[Verb]:
+    """Every verb, after the tasks that it has: the first that fits is taken."""
+    for verb in VERBS:
+        yield from verb.tasks
+        yield verb
+
+
+def _task_names(verb: Verb) -> list[str]:
+    return [task.name.split()[-1] for task in verb.tasks]
+
+
 def _words(verb: Verb) -> Iterable[str]:
     return [*(spelling for flag in flags_of_verb(verb) for spelling in flag.spellings), *_EVERYWHERE]
 
@@ -51,17 +67,24 @@ def _bash() -> str:
         f'  if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "{verbs}" -- "$word")); return; fi',
         '  case "$verb $before" in',
         '    "--completion "*) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); return ;;',
+        "  esac",
+        '  case "$verb" in',
     ]
-    for verb in VERBS:
+    for verb in (verb for verb in VERBS if verb.tasks):
+        tasks = f'COMPREPLY=($(compgen -W "{" ".join(_task_names(verb))}" -- "$word"))'
+        lines.append(f'    {verb.name}) case "$COMP_CWORD $word" in "2 -"*) ;; "2 "*) {tasks}; return ;; esac')
+        lines.append('      verb="$verb ${COMP_WORDS[2]}" ;;')
+    lines += ["  esac", '  case "$verb $before" in']
+    for verb in _each():
         for flag in flags_of_verb(verb):
-            if flag.choices:
+            if flag.choices and not verb.tasks:
                 reply = f'COMPREPLY=($(compgen -W "{" ".join(flag.choices)}" -- "$word"))'
                 lines.append(f'    "{verb.name} {flag.name}") {reply}; return ;;')
     # Where nothing is offered, `-o default` offers files.
     lines += ["  esac", '  case "$word" in -*) ;; *) return ;; esac']
     lines.append('  case "$verb" in')
-    for verb in VERBS:
-        lines.append(f'    {verb.name}) COMPREPLY=($(compgen -W "{" ".join(_words(verb))}" -- "$word")) ;;')
+    for verb in _each():
+        lines.append(f'    {_pattern(verb)}) COMPREPLY=($(compgen -W "{" ".join(_words(verb))}" -- "$word")) ;;')
     lines += ["  esac", "}", "complete -o default -F _trivium trivium"]
     return "\n".join(lines) + "\n"
 
@@ -69,10 +92,15 @@ def _bash() -> str:
 def _zsh() -> str:
     lines = ["#compdef trivium", "_trivium() {", "  if (( CURRENT == 2 )); then", "    local -a verbs=("]
     lines += [f"      {shlex.quote(verb.name + ':' + _no_colons(verb.summary))}" for verb in VERBS]
-    lines += ["    )", "    _describe verb verbs; return", "  fi", '  case "$words[2]" in']
-    lines.append("    --completion) _values shell bash zsh fish ;;")
-    for verb in VERBS:
-        lines.append(f"    {verb.name}) _arguments -S \\")
+    lines += ["    )", "    _describe verb verbs; return", "  fi", '  local verb="$words[2]"']
+    for verb in (verb for verb in VERBS if verb.tasks):
+        values = f"_values task {' '.join(_task_names(verb))}; return"
+        lines.append(f'  if [[ "$verb" == {verb.name} ]]; then')
+        lines.append(f'    if (( CURRENT == 3 )) && [[ "$words[3]" != -* ]]; then {values}; fi')
+        lines += ['    verb="$verb $words[3]"', "  fi"]
+    lines += ['  case "$verb" in', "    --completion) _values shell bash zsh fish ;;"]
+    for verb in _each():
+        lines.append(f"    {_pattern(verb)}) _arguments -S \\")
         for flag in flags_of_verb(verb):
             lines += [f"      {_zsh_flag(flag, spelling)} \\" for spelling in flag.spellings]
         lines += [f"      {shlex.quote(name)} \\" for name in _EVERYWHERE]
@@ -99,8 +127,12 @@ def _fish() -> str:
         for verb in VERBS
     ]
     lines.append("complete -c trivium -n __fish_use_subcommand -l completion -x -a 'bash zsh fish'")
-    for verb in VERBS:
-        here = f"complete -c trivium -n '__fish_seen_subcommand_from {verb.name}'"
+    for verb in (verb for verb in VERBS if verb.tasks):
+        tasks, seen = " ".join(_task_names(verb)), "__fish_seen_subcommand_from"
+        lines.append(f"complete -c trivium -n '{seen} {verb.name}; and not {seen} {tasks}' -f -a '{tasks}'")
+    for verb in (verb for verb in _each() if not verb.tasks):
+        seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in verb.name.split())
+        here = f"complete -c trivium -n '{seen}'"
         for flag in flags_of_verb(verb):
             value = f" -x -a {shlex.quote(' '.join(flag.choices))}" if flag.choices else " -r"
             for spelling in flag.spellings:

@@ -69,6 +69,8 @@ def _fields(module: str, node: ast.ClassDef, prefix: str | None) -> Iterator[Fla
         if isinstance(named, ast.ClassDef):
             yield from _fields(origin, named, inner)
             continue
+        if _is_part_or_none(module, annotation):  # a recipe file can give it, and the command line cannot
+            continue
         annotation = named  # where it was a name for a type, such as Precision, that type
         yield _flag(f"--{prefix or ''}{name}", annotation, statement.value, _text_under(node.body, index))
 
@@ -94,6 +96,14 @@ def _choices(annotation: ast.expr) -> Iterator[str]:
         yield from _choices(annotation.left)
         if ast.unparse(annotation.right) != "None":
             yield from _choices(annotation.right)
+
+
+def _is_part_or_none(module: str, annotation: ast.expr) -> bool:
+    """Whether an annotation is a class of settings | None."""
+    if not isinstance(annotation, ast.BinOp):
+        return False
+    sides = [_resolved(module, side) for side in (annotation.left, annotation.right)]
+    return any(side is not None and isinstance(side[1], ast.ClassDef) for side in sides)
 
 
 def _in_words(annotation: str) -> str:

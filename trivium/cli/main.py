@@ -73,7 +73,7 @@ def _take_options(words: list[str]) -> tuple[Options, list[str]]:
 
 def _dispatch(words: list[str], options: Options) -> int:
     if words[:1] == ["help"] and len(words) > 1:
-        words = [words[1], "--help"]
+        words = [*words[1:], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if words else 2
@@ -84,8 +84,9 @@ def _dispatch(words: list[str], options: Options) -> int:
         print(completion.script(words[1] if len(words) > 1 else ""), end="")
         return 0
     verb = find_verb(words[0])
-    # Before anything heavy is imported, so that a slip of the pen is told at once.
-    common.check(verb, words[1:], [flag for settings in verb.settings for flag in flags_of(settings)])
+    # Before anything heavy is imported, so that a slip of the pen is told at once; a task is checked by its own verb.
+    if not verb.tasks:
+        common.check(verb, words[1:], [flag for settings in verb.settings for flag in flags_of(settings)])
     try:
         importlib.import_module(verb.module).run(verb, words[1:], options)
     except SystemExit as end:  # the parser ends this way after --help (0) or a flag it does not know (2)

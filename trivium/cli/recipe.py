@@ -20,19 +20,23 @@ _NO_FRACTION = 1000
 
 
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
-    """Parses the words into the recipe's configuration, runs the recipe and prints what came of it."""
-    recipe = importlib.import_module(f"trivium.recipes.{verb.name}")
-    settings = arguments.parse(getattr(recipe, f"{verb.name.capitalize()}Config"), verb, words)
+    """Parses the words into the recipe's configuration, runs the recipe and prints what came of it.
+
+    The recipe of a task of a verb has the name of the task: of `train tagging`, tagging.
+    """
+    name = verb.name.split()[-1]
+    recipe = importlib.import_module(f"trivium.recipes.{name}")
+    settings = arguments.parse(getattr(recipe, f"{name.capitalize()}Config"), verb, words)
     if options.dry_run:
         print_plan(settings, _needs(verb, settings), options)
         return
-    result = getattr(recipe, verb.name)(settings)
+    result = getattr(recipe, name)(settings)
     facts = facts_of(result)
     if options.json:
         print_json(facts)
         return
     for name, value in facts.items():
-        print(f"{name.replace('_', ' ')}: {_readable(value)}")
+        _show(name, value)
     if verb.then is not None and isinstance(result, Run):
         print(f"try: {verb.then.format(run=shlex.quote(str(result.folder)))}", file=sys.stderr)
 
@@ -58,9 +62,36 @@ def _last_line(metrics: pathlib.Path) -> dict[str, Any]:
     return json.loads(lines[-1]) if lines else {}
 
 
+def _show(name: str, value: Any) -> None:
+    """A name and its value on a line; tables in the value on lines below."""
+    tables: dict[str, Any] = {}
+    if isinstance(value, Mapping):
+        tables = {inner: rows for inner, rows in value.items() if _is_table(rows)}
+        value = {inner: rest for inner, rest in value.items() if inner not in tables}
+    print(f"{name.replace('_', ' ')}: {_readable(value)}")
+    for inner, rows in tables.items():
+        print(_table(inner.replace("_", " "), rows))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(row, Mapping) for row in value.values())
+
+
+def _table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each row, with its figures in columns."""
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    cells = [[title, *columns]]
+    cells += [[str(name), *(_readable(row.get(column, "")) for column in columns)] for name, row in rows.items()]
+    first, *widths = [max(len(row[place]) for row in cells) for place in range(len(columns) + 1)]
+    figures = [[cell.rjust(width) for cell, width in zip(row[1:], widths, strict=True)] for row in cells]
+    return "\n".join("  ".join([f"  {row[0]:<{first}}", *rest]) for row, rest in zip(cells, figures, strict=True))
+
+
 def _readable(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= _NO_FRACTION else f"{value:.4g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_readable(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(end, float) for end in value):
+        return " to ".join(map(_readable, value))
     return str(value)

@@ -24,6 +24,8 @@ class Verb:
     """The setting that arguments before the first flag belong to; "recipe" is a YAML file of settings."""
     second: str | None = None
     """The setting that a second such argument is most likely meant for, where there may be one only."""
+    tasks: tuple["Verb", ...] = ()
+    """What it does one of, each with settings of its own: the word after `train` names one, "train tagging"."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,40 @@ class Options:
     debug: bool = False
     """Show the traceback of an error."""
 
+
+# Each is a recipe of its own, called by the last word of its name.
+_TASKS = (
+    Verb(
+        name="train translation",
+        summary="a text for a text, from two files line by line",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.translation:TranslationConfig",),
+        needs="trivium.cli.dry_run.tasks:translating",
+        example="trivium train translation --source train.de --target train.en",
+        then="trivium predict {run} --input test.de",
+        leading="recipe",
+    ),
+    Verb(
+        name="train classification",
+        summary="a label for a text, from a table or a folder for each label",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.classification:ClassificationConfig",),
+        needs="trivium.cli.dry_run.tasks:classifying",
+        example="trivium train classification --data reviews.csv",
+        then="trivium predict {run} --input texts.txt",
+        leading="recipe",
+    ),
+    Verb(
+        name="train tagging",
+        summary="a tag for each word, such as names of people and places, from CoNLL files",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.tagging:TaggingConfig",),
+        needs="trivium.cli.dry_run.tasks:tagging",
+        example="trivium train tagging --data train.conll",
+        then="trivium predict {run} --input texts.txt",
+        leading="recipe",
+    ),
+)
 
 VERBS = (
     Verb(
@@ -98,8 +134,26 @@ VERBS = (
         leading="recipe",
     ),
     Verb(
+        name="train",
+        summary="train a translator, a classifier or a tagger on examples",
+        module="trivium.cli.train",
+        settings=tuple(settings for task in _TASKS for settings in task.settings),
+        example=_TASKS[0].example,
+        leading="recipe",
+        tasks=_TASKS,
+    ),
+    Verb(
+        name="predict",
+        summary="label, tag or translate texts with a model that was trained for it",
+        module="trivium.cli.predict",
+        settings=("trivium.recipes.predict:PredictConfig",),
+        example="trivium predict runs/classification --input texts.txt --json",
+        leading="model",
+        second="input",
+    ),
+    Verb(
         name="evaluate",
-        summary="measure a model on text it has not seen, or on a task",
+        summary="measure a model on text it has not seen, or on what it is for",
         module="trivium.cli.recipe",
         settings=("trivium.recipes.evaluate:EvaluateConfig",),
         needs="trivium.cli.dry_run.using:evaluating",

@@ -12,6 +12,7 @@ import torch
 
 from trivium.data.batches import Seq2SeqBatch
 from trivium.data.bucketed import BucketedSource
+from trivium.data.padding import padded
 from trivium.data.shards import Ids, TokenStore
 from trivium.errors import DataError
 
@@ -63,8 +64,8 @@ def seq2seq_batch(
     pairs: Sequence[tuple[Ids, Ids]], indices: Sequence[int] | np.ndarray, *, start_id: int, eos_id: int
 ) -> Seq2SeqBatch:
     """The pairs at ``indices`` as one batch."""
-    source, source_lengths = _padded([pairs[index][0] for index in indices])
-    targets, lengths = _padded([[*pairs[index][1], eos_id] for index in indices])
+    source, source_lengths = padded([pairs[index][0] for index in indices])
+    targets, lengths = padded([[*pairs[index][1], eos_id] for index in indices])
     start = torch.full((len(targets), 1), start_id)
     return Seq2SeqBatch(
         source=source,
@@ -74,11 +75,3 @@ def seq2seq_batch(
         mask=torch.arange(targets.shape[1]) < lengths[:, None],
         lengths=lengths,
     )
-
-
-def _padded(rows: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The rows padded to the longest, and their lengths."""
-    padded = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return torch.from_numpy(padded), torch.tensor([len(row) for row in rows])

@@ -33,6 +33,8 @@ class Stated:
     length_penalty: float | None
     early_stopping: bool | None
     """As in ``Search``: a file that says nothing says False."""
+    renormalise: bool
+    """Of a beam search: ``renormalize_logits``, which the files of opus-mt ask for."""
     contrastive_alpha: float
     """Above 0 where the file asks for contrastive search, which takes ``top_k`` without sampling."""
     stop: tuple[str, ...]
@@ -59,6 +61,7 @@ def read(file: File) -> Stated:
         diversity_penalty=_number(file, "diversity_penalty"),
         length_penalty=_number(file, "length_penalty"),
         early_stopping=None if file.get("early_stopping") == "never" else _flag(file, "early_stopping"),
+        renormalise=_flag(file, "renormalize_logits"),
         contrastive_alpha=alpha,
         stop=_texts(file, "stop_strings"),
     )
@@ -101,6 +104,27 @@ def constraints(
     )
 
 
+_OLD_NAMES = (
+    *("bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping", "eos_token_id"),
+    *("forced_bos_token_id", "forced_eos_token_id", "frequency_penalty", "length_penalty", "min_length", "min_p"),
+    *(
+        "no_repeat_ngram_size",
+        "num_beam_groups",
+        "num_beams",
+        "penalty_alpha",
+        "presence_penalty",
+        "repetition_penalty",
+    ),
+    *("renormalize_logits", "suppress_tokens", "temperature", "top_k", "top_p", "typical_p"),
+)
+
+
+def from_model_config(config: File) -> dict[str, Any]:
+    """What a ``config.json`` says of generation, as it did before ``transformers`` 4.26 wrote a file of its own: the
+    beams and forbidden pieces of the first opus-mt folders."""
+    return {name: config[name] for name in _OLD_NAMES if config.get(name) is not None}
+
+
 # What changes the answers and is not here, with the values that change nothing.
 _ALWAYS: dict[str, tuple[object, ...]] = {
     "constraints": (None, []),
@@ -120,12 +144,11 @@ _SAMPLED: dict[str, tuple[object, ...]] = {
     "eta_cutoff": (None, 0, 1),
     "top_h": (None,),
 }
-_BEAMS: dict[str, tuple[object, ...]] = {"renormalize_logits": (None, False)}
 
 
-def refuse_unsupported(file: File, *, sampled: bool, beams: int) -> None:
+def refuse_unsupported(file: File, *, sampled: bool) -> None:
     """Raises ``Unsupported`` where the file holds what would change answers made in this way, and we do not have."""
-    looked_at = _ALWAYS | (_SAMPLED if sampled else {}) | (_BEAMS if beams > 1 else {})
+    looked_at = _ALWAYS | (_SAMPLED if sampled else {})
     for name, neutral in looked_at.items():
         if file.get(name) not in neutral:
             raise Unsupported(

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from trivium.data import padding
 from trivium.errors import ConfigError
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
@@ -94,11 +95,8 @@ def told_if_too_large(rows: int, new_tokens: int) -> Iterator[None]:
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Ids ``[B, T]`` filled up with 0 at the right, and the true lengths ``[B]``."""
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    tokens = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
-    for index, row in enumerate(rows):
-        tokens[index, : len(row)] = torch.tensor(row)
-    return tokens.to(device), lengths
+    tokens, lengths = padding.padded(rows)
+    return tokens.to(device), lengths.to(device)
 
 
 def context_limit(model: nn.Module) -> int | None:

@@ -79,7 +79,7 @@ def resolve(
     asked = _Asked(max_new_tokens=max_new_tokens, **arguments)
     stated = generation_config.read(file)
     way = _way(asked, stated)
-    generation_config.refuse_unsupported(file, sampled=way.temperature > 0, beams=way.beams)
+    generation_config.refuse_unsupported(file, sampled=way.temperature > 0)
     constraints = asked.constraints
     if constraints is None:
         constraints = generation_config.constraints(
@@ -145,6 +145,7 @@ def _search(stated: Stated, way: _Way) -> Search:
         groups=groups,
         diversity_penalty=_first(stated.diversity_penalty, 0.0) if groups > 1 else 0.0,
         early_stopping=stated.early_stopping,
+        renormalise=stated.renormalise,
     )
 
 

@@ -24,6 +24,8 @@ class Search:
     early_stopping: bool | None = False
     """True ends a beam search at as many finished answers as beams; False where no open one seems able to win;
     None where none can."""
+    renormalise: bool = False
+    """After the processors, beams are compared by probabilities that sum to 1 again; as opus-mt's files ask for."""
     contrastive_alpha: float = 0.0
     """Weight of the degeneration penalty of contrastive search among the `top_k` best (Su et al. 2022, eq. 5)."""
     best_of: int | None = None
@@ -68,7 +70,7 @@ class Search:
         if beams > 1:
             self._check_beams(beams, n, temperature)
         else:
-            for name in ("groups", "diversity_penalty", "coverage_penalty"):
+            for name in ("groups", "diversity_penalty", "coverage_penalty", "renormalise"):
                 require(
                     getattr(self, name) == getattr(Search, name),
                     f"{name} is a setting of a beam search",

@@ -19,12 +19,13 @@ from trivium.checkpoints.model_folder import load_model, read_hf_config, save_fo
 from trivium.checkpoints.provenance import Origin, is_adapter, is_model, read_description
 from trivium.checkpoints.retention import saved_steps, step_folder
 from trivium.errors import CheckpointError, StorageError, Unsupported
+from trivium.generation import generation_config
 from trivium.lm.local import LocalModel
 from trivium.nn.quantized import NF4Linear
 from trivium.runtime.device import choose_device, choose_dtype
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "encoder.json")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "encoder.json", "source.spm", "target.spm")
 
 
 def load(
@@ -59,7 +60,9 @@ def load(
     adapters = {name: pathlib.Path(path) for name, path in _by_name(adapter).items()}
     _load_adapters(network, adapters, active=None if isinstance(adapter, dict) else "default")
     origin = Origin(folder=folder, described=read_description(folder), adapters=adapters)
-    model = LocalModel(network, tokenizer, generation=_generation(folder), config_file=config_file, origin=origin)
+    model = LocalModel(
+        network, tokenizer, generation=_generation(folder, config_file), config_file=config_file, origin=origin
+    )
     if tokenizer is not None:
         tokenizers.check_vocabulary(tokenizer, model.config.vocabulary_size)
     return model
@@ -154,11 +157,11 @@ def saved_folder(path_or_id: str | pathlib.Path) -> pathlib.Path:
     return step_folder(checkpoints, steps[-1])
 
 
-def _generation(folder: pathlib.Path) -> dict[str, Any]:
-    """The content of ``generation_config.json``; nothing where there is none."""
+def _generation(folder: pathlib.Path, config_file: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``generation_config.json``; where there is none, what the model's own configuration says of it."""
     path = folder / "generation_config.json"
     if not path.is_file():
-        return {}
+        return generation_config.from_model_config(config_file)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:

@@ -16,9 +16,13 @@ from trivium.generation.reading import padded
 from trivium.generation.request import Request
 from trivium.generation.settings import Constraints, Search
 from trivium.lm.chat import chat_prompt
+from trivium.lm.classifying import OBJECTIVE, LabelFacts, classify_texts
 from trivium.lm.generating import Generator
-from trivium.lm.protocol import Generation, Prompts, Score
+from trivium.lm.protocol import Generation, Label, Prompts, Score, Tagging
+from trivium.lm.purpose import purpose
 from trivium.lm.scoring import TOKENS_AT_ONCE, score_causal, score_pseudo
+from trivium.lm.tagging import tag_words
+from trivium.lm.words import cut_into_words, marked_spans
 from trivium.models import Architecture, architecture
 from trivium.nn.state import State
 from trivium.templates import Message
@@ -33,7 +37,8 @@ _CAPABILITIES = {
     "recurrent encoder-decoder": {"logits", "generate", "stream"},
     "classifier": set(),
 }
-_OF_TEXT = {"stream", "chat", "score", "embed"}
+_OF_PURPOSE = {"classification": "classify", "tagging": "tag", "translation": "generate"}
+_OF_TEXT = {"stream", "chat", "score", "embed", "classify", "tag"}
 _MASKS = ("[MASK]", "<mask>")
 
 
@@ -58,10 +63,17 @@ class LocalModel:
         self.config: Any = network.config
         self.generation = dict(generation or {})
         self.origin = origin
-        file = dict(config_file if config_file is not None else self.config.to_hf())
-        self.architecture: Architecture = architecture(self.config.to_hf()["model_type"])
+        hf = self.config.to_hf()
+        file = dict(config_file if config_file is not None else hf)
+        self.architecture: Architecture = architecture(hf["model_type"])
+        described = {} if origin is None else origin.described
+        self.purpose = purpose(hf, described)
+        """What the model is for, beside continuing a text; see ``trivium.lm.purpose``."""
+        untold = self.architecture.kind == "classifier" and described.get("objective") != OBJECTIVE
+        self._label_facts = _head_facts(self.config) if untold else described
         able = _CAPABILITIES[self.architecture.kind]
-        self.capabilities = frozenset(able if tokenizer is not None else able - _OF_TEXT)
+        self._able = able if self.purpose is None else able | {_OF_PURPOSE[self.purpose]}
+        self.capabilities = frozenset(self._able if tokenizer is not None else self._able - _OF_TEXT)
         self._generator = Generator(
             self.network,
             tokenizer,
@@ -270,19 +282,60 @@ class LocalModel:
                 vectors[row] = vector
         return torch.stack(vectors) if vectors else torch.empty(0, self.config.width, device=self._device)
 
+    # Labels ----------------------------------------------------------------------------------------------------
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of a classifier or the tags of a tagger, in the order of their classes; none of other models."""
+        if self.purpose == "classification":
+            return LabelFacts.of(self._label_facts).labels
+        return self.config.labels if self.purpose == "tagging" else ()
+
+    @torch.inference_mode()
+    def classify(self, texts: Sequence[str]) -> list[Label]:
+        """The label of each text, with the probability of every label.
+
+        Of a network with a head for it, or of a language model that was trained to predict the label of a text, or the
+        text of a label. Raises ``DataError`` for one text in place of several.
+        """
+        self._require("classify")
+        assert self.tokenizer is not None
+        if isinstance(texts, str):
+            raise DataError("classify takes several texts", received="one text", fix="classify([text])")
+        labels = self.labels
+        return [
+            Label(
+                label=labels[best],
+                probability=probabilities[best],
+                probabilities=dict(zip(labels, probabilities, strict=True)),
+            )
+            for best, probabilities in classify_texts(self.network, self.tokenizer, texts, self._label_facts)
+        ]
+
+    @torch.inference_mode()
+    def tag(self, texts: Sequence[str | Sequence[str]]) -> list[Tagging]:
+        """A tag for each word of each text, and the spans that the tags mark.
+
+        A text is cut into words as ``trivium.lm.words`` says, and spans are places in it. A list of words is taken as
+        it is, and the text is its words with a space between each two. Raises ``DataError`` for one text in place of
+        several.
+        """
+        self._require("tag")
+        assert self.tokenizer is not None
+        if isinstance(texts, str):
+            raise DataError("tag takes several texts", received="one text", fix="tag([text])")
+        cut = [cut_into_words(text) for text in texts]
+        found = tag_words(self.network, self.tokenizer, [words for _, words, _ in cut])
+        return [
+            Tagging(words=words, tags=tags, spans=marked_spans(text, places, tags))
+            for (text, words, places), tags in zip(cut, found, strict=True)
+        ]
+
     # What later releases bring ---------------------------------------------------------------------------------
 
     def fill(self, text: str) -> str:
         """Not in this release."""
         self._refuse("fill")
-
-    def classify(self, texts: Sequence[str]) -> list[Any]:
-        """Not in this release."""
-        self._refuse("classify")
-
-    def tag(self, texts: Sequence[str]) -> list[Any]:
-        """Not in this release."""
-        self._refuse("tag")
 
     def answer(self, question: str, context: str) -> Any:
         """Not in this release."""
@@ -311,7 +364,7 @@ class LocalModel:
     def _require(self, capability: str) -> None:
         if capability in self.capabilities:
             return
-        if self.tokenizer is None and capability in _CAPABILITIES[self.architecture.kind]:
+        if self.tokenizer is None and capability in self._able:
             raise Unsupported(
                 f"{capability} needs a tokenizer, and this model has none",
                 expected="a folder with tokenizer.json",
@@ -325,6 +378,11 @@ class LocalModel:
             received=capability,
             expected=", ".join(sorted(self.capabilities)) or "nothing but training",
         )
+
+
+def _head_facts(config: Any) -> Mapping[str, Any]:
+    """What ``trivium.json`` would say of a network with a head, where it does not."""
+    return LabelFacts(method="head", labels=config.labels).to_json()
 
 
 def _pieces(request: Request, steps: Iterator[None]) -> Iterator[str]:

@@ -44,6 +44,44 @@ class Score:
     """Tokens of the continuation, each scored once."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """What a text is taken for."""
+
+    label: str
+    """The most probable label."""
+    probability: float
+    """How probable the model takes it to be."""
+    probabilities: dict[str, float]
+    """The probability of every label that the model knows, in the order of its classes; they sum to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A piece of a text with a label: a name, a place."""
+
+    label: str
+    """What it is."""
+    start: int
+    """Place of its first character in the text."""
+    end: int
+    """Place after its last character."""
+    text: str
+    """The characters themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tagging:
+    """The words of a text with a tag each, and the spans that the tags mark."""
+
+    words: list[str]
+    """As they were given, or as the text was cut."""
+    tags: list[str]
+    """One for each word."""
+    spans: list[Span]
+    """In order. Of words that were given, the text is the words with a space between each two."""
+
+
 @runtime_checkable
 class LanguageModel(Protocol):
     """A local checkpoint, an adapter on a shared base, a hosted model.
@@ -90,12 +128,12 @@ class LanguageModel(Protocol):
         """The text with its masks filled."""
         ...
 
-    def classify(self, texts: Sequence[str]) -> list[Any]:
-        """A label and its probability for each text."""
+    def classify(self, texts: Sequence[str]) -> list[Label]:
+        """The label of each text, with the probability of every label."""
         ...
 
-    def tag(self, texts: Sequence[str]) -> list[Any]:
-        """Labelled spans of each text."""
+    def tag(self, texts: Sequence[str | Sequence[str]]) -> list[Tagging]:
+        """A tag for each word, and the spans they mark; a text is cut into words, a list of words is taken as it is."""
         ...
 
     def answer(self, question: str, context: str) -> Any:

@@ -24,7 +24,7 @@ from trivium.checkpoints.provenance import (
     weights_sha256,
 )
 from trivium.data import prepared as prepared_data
-from trivium.data.provenance import file_sha256, tokenizer_sha256
+from trivium.data.provenance import content_sha256, tokenizer_sha256
 from trivium.errors import CheckpointError, StorageError, UserError
 from trivium.lm.load import saved_folder
 
@@ -188,6 +188,10 @@ def _tokenizer(folder: pathlib.Path, described: dict[str, Any], own: dict[str, d
 
 def _data(folder: pathlib.Path, described: dict[str, Any]) -> list[Link]:
     """The data that a model says it was trained on, if it says so."""
+    names, prints = described.get("data"), described.get("data_fingerprint")
+    if isinstance(names, list) and isinstance(prints, list):  # a text and its translation
+        pairs = zip(names, prints, strict=False)
+        return [link for name, one in pairs for link in _data(folder, {"data": name, "data_fingerprint": one})]
     recorded, name = _text(described, "data_fingerprint"), _text(described, "data")
     if recorded is None and name is None:
         return []
@@ -201,10 +205,10 @@ def _data(folder: pathlib.Path, described: dict[str, Any]) -> list[Link]:
 
 
 def _corpus(path: pathlib.Path, called: str, recorded: str | None) -> Link:
-    """Prepared data, or a file of examples."""
-    if path.is_file():
-        digest = file_sha256(path)
-        state, note = _compared(recorded, digest, "the file is not the one that was trained on")
+    """Prepared data, or the file or folder that examples came from."""
+    if not _is_prepared(path):
+        digest = content_sha256(path)
+        state, note = _compared(recorded, digest, "it is not what was trained on")
         return Link(kind="corpus", path=called, recorded=recorded, found=digest, state=state, note=note)
     manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     own = _text(manifest, "fingerprint")

@@ -129,6 +129,17 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         model_types=("trivium-text-cnn",),
     ),
     Architecture(
+        name="bilstm",
+        year=2015,
+        paper="Huang et al. 2015, Bidirectional LSTM-CRF Models for Sequence Tagging; Graves and Schmidhuber 2005",
+        developer="Baidu Research; IDSIA, TU Munich",
+        kind="classifier",
+        module="trivium.models.bilstm",
+        model="BiLSTM",
+        config="BiLSTMConfig",
+        model_types=("trivium-bilstm",),
+    ),
+    Architecture(
         name="seq2seq",
         year=2015,
         paper="Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate",

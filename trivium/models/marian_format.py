@@ -83,5 +83,7 @@ def _refuse_variants(config: dict[str, Any]) -> None:
     for name in ("normalize_before", "normalize_embedding", "add_final_layer_norm"):  # of transformers 3 and 4
         if config.get(name):
             raise Unsupported(name, received="true", expected="false")
+    if not config.get("static_position_embeddings", True):  # of transformers 3 and 4
+        raise Unsupported("learned positions", received="static_position_embeddings=false", expected="true")
     if config.get("share_encoder_decoder_embeddings", True) and not config.get("tie_word_embeddings", True):
         raise Unsupported("one embedding for source and target, and another matrix for the output")

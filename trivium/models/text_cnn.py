@@ -7,14 +7,14 @@ samples of a generator that is to receive a gradient.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported
-from trivium.models.own_format import read_config, same_names, write_config
+from trivium.models.own_format import check_labels, read_config, same_names, write_config
 from trivium.nn.classification_head import ClassificationHead
 from trivium.nn.convolution import WindowConvolution
 from trivium.nn.embedded import embedded
@@ -38,12 +38,13 @@ class TextCNNConfig:
     """Number of filters of each kind."""
     highway: bool = False
     """A highway layer between pooling and the classes (SeqGAN)."""
-    classes: int = 2
-    """Number of classes."""
+    labels: tuple[str, ...] = ("0", "1")
+    """Names of the classes, in the order of their ids."""
     dropout: float = 0.5
     """Dropout before the classes (Kim 2014, section 2.1)."""
 
     def __post_init__(self) -> None:
+        check_labels(self.labels)
         if len(self.windows) != len(self.filters) or not self.windows:
             raise ConfigError(
                 "windows and filters do not belong together",
@@ -52,13 +53,25 @@ class TextCNNConfig:
             )
 
     @property
+    def head(self) -> Literal["classification"]:
+        """What the network says: the class of a text."""
+        return "classification"
+
+    @property
     def context_tokens(self) -> None:
         """No limit: a convolution has no positions."""
         return None
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> "TextCNNConfig":
-        """From a ``config.json`` of ``model_type`` trivium-text-cnn; ``ConfigError`` for fields it does not have."""
+        """From a ``config.json`` of ``model_type`` trivium-text-cnn; ``ConfigError`` for fields it does not have.
+
+        Files from before classes had names hold their number, ``classes``; the names are then 0, 1, 2, ...
+        """
+        classes = config.get("classes")
+        if type(classes) is int and "id2label" not in config:
+            config = {name: value for name, value in config.items() if name != "classes"}
+            config["id2label"] = {str(number): str(number) for number in range(classes)}
         return read_config(cls, config)
 
     def to_hf(self) -> dict[str, Any]:
@@ -78,7 +91,7 @@ class TextCNN(nn.Module):
         width = sum(config.filters)
         transform = Highway(width) if config.highway else None
         self.classify = ClassificationHead(
-            width, config.classes, pooling="max", transform=transform, dropout=config.dropout
+            width, len(config.labels), pooling="max", transform=transform, dropout=config.dropout
         )
         nn.init.uniform_(self.embedding.weight, -0.25, 0.25)  # Kim 2014, section 3.1
 

@@ -24,6 +24,7 @@ from trivium.generation.reading import context_limit
 from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
 from trivium.recipes.examples import Answers, PromptFormat, encode_record
+from trivium.recipes.run_report import write_run_report
 from trivium.recipes.training import (
     Job,
     TrainingConfig,
@@ -127,7 +128,9 @@ def finetune(config: FinetuneConfig) -> Run:
             },
         )
         passes = max(2, round(PASSES * first.batches_per_epoch))
-        return train(config, job, title="fine-tuning", default_steps=passes)
+        run = train(config, job, title="fine-tuning", default_steps=passes)
+        write_run_report(run, device)
+        return run
 
 
 def read_examples(config: FinetuneConfig, tokenizer: Tokenizer) -> tuple[list[Example], list[Example]]:

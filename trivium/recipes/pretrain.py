@@ -1,4 +1,4 @@
-"""Pre-training: a model that reads left to right, from nothing, on prepared text or on text to be prepared.
+"""Pre-training: a language model from nothing, on prepared text or on text to be prepared.
 
 run = pretrain(PretrainConfig(data=Path("prepared"), steps=1000))
 model = trivium.load(run.folder)
@@ -7,7 +7,7 @@ model = trivium.load(run.folder)
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
@@ -15,10 +15,16 @@ from trivium.data.batches import CausalBatch
 from trivium.data.evaluation import evaluation_batches
 from trivium.data.prepared import MANIFEST, Prepared, open_prepared
 from trivium.data.provenance import data_facts
-from trivium.data.sampler import BatchSource, PackedSource, StreamSource, WindowSource
-from trivium.errors import ConfigError, Unsupported
-from trivium.models import ARCHITECTURES, Architecture, architecture
+from trivium.data.resumable import BatchSource
+from trivium.data.sampler import PackedSource, StreamSource, WindowSource
+from trivium.data.varied_stream import VariedStreamSource
+from trivium.errors import ConfigError
+from trivium.models import architecture
+from trivium.objectives.bilm import bilm
+from trivium.objectives.causal import causal
+from trivium.recipes.language_model import ModelConfig, build_model, check_model
 from trivium.recipes.prepare import PrepareConfig, prepare
+from trivium.recipes.run_report import write_run_report
 from trivium.recipes.training import (
     Job,
     TrainingConfig,
@@ -31,18 +37,14 @@ from trivium.recipes.training import (
     run_folder,
     train,
 )
-from trivium.runtime import machine, processes
+from trivium.runtime import processes
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.precision import Precision
 from trivium.training.run import Run
 from trivium.training.schedules import ScheduleConfig
 
-# A gated feed-forward layer has three matrices: 8/3 of the width keeps it at the size of a plain one of four widths
-# (Shazeer 2020, section 2). In whole multiples, for the sake of matrix products.
-_GATED = ("llama",)
-_INNER_MULTIPLE = 32
 _WARMUP_STEPS = 20
-_KINDS = ("decoder", "recurrent")
+_BOTH_WAYS = "bidirectional recurrent"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,28 +60,6 @@ class VocabularyConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """The architecture and its size."""
-
-    architecture: str = "llama"
-    """One of those that read left to right; `trivium models` lists them: of kind decoder or recurrent."""
-    width: int = 128
-    """Width of the residual stream, or of the recurrent layers."""
-    layers: int = 4
-    """Number of blocks."""
-    heads: int | None = None
-    """Attention heads; null for as many as make them 32 wide."""
-    inner_width: int | None = None
-    """Width of the feed-forward layers; null for what is usual."""
-    embedding_width: int | None = None
-    """Width of the embedding of a recurrent model; null for that of its layers."""
-    dropout: float = 0.0
-    """Share of activations that is dropped while training; 0.1 helps where a small text is read many times."""
-    tied: bool = True
-    """The output weights are the input embedding."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchConfig:
     """What one step reads."""
 
@@ -87,9 +67,10 @@ class BatchConfig:
     """Rows of a batch, of all processes together."""
     context_tokens: int = 256
     """Tokens of a row: the longest text that the model learns from at once."""
-    reading: Literal["auto", "packed", "windows", "stream"] = "auto"
+    reading: Literal["auto", "packed", "windows", "stream", "varied"] = "auto"
     """packed: whole documents side by side, unseen by each other; windows: of one long text, from random places;
-    stream: row after row in order, the state carried on. auto: stream for recurrent models, windows for a book."""
+    stream: row after row in order, the state carried on; varied: such rows of about context_tokens, each of another
+    length, for awd_lstm (Merity et al. 2018). auto: stream for recurrent models, windows for a book."""
 
     def __post_init__(self) -> None:
         require_at_least(1, rows=self.rows, context_tokens=self.context_tokens)
@@ -119,10 +100,8 @@ class PretrainConfig:
         )
     )
     """Muon for the matrices in the blocks, AdamW for the rest."""
-    schedule: ScheduleConfig = dataclasses.field(
-        default_factory=lambda: ScheduleConfig(kind="wsd", warmup_steps=_WARMUP_STEPS, decay_fraction=0.5)
-    )
-    """How the learning rates go with the step; the warm-up of 20 steps is an eighth of a run that is not longer."""
+    schedule: ScheduleConfig = dataclasses.field(default_factory=lambda: ScheduleConfig(kind="wsd", decay_fraction=0.5))
+    """How the learning rates go with the step; the warm-up is of 20 steps, or an eighth of a run that is not longer."""
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     """How a step is computed, and how often to look and save."""
     steps: int | None = None
@@ -139,6 +118,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         check_request(run=self.run, steps=self.steps, minutes=self.minutes, seed=self.seed)
         check_model(self.model)  # here, since flags may still correct what a recipe says of the model
+        _check_reading(self.model.architecture, self.batch.reading)
 
 
 def pretrain(config: PretrainConfig) -> Run:
@@ -152,94 +132,11 @@ def pretrain(config: PretrainConfig) -> Run:
         device = begin(config, here)
         prepared = _prepared(config, here)
         model = build_model(config.model, prepared.tokenizer.vocabulary_size, config.batch.context_tokens).to(device)
-        return train(
+        run = train(
             config, pretraining_job(config, prepared, model), title="pre-training", usual_warmup_steps=_WARMUP_STEPS
         )
-
-
-def check_model(config: ModelConfig) -> Architecture:
-    """The row of the architecture. Raises `ConfigError` or `Unsupported` for what it cannot be, whatever the text."""
-    entry = architecture(config.architecture)
-    if entry.kind not in _KINDS:
-        raise Unsupported(
-            "pre-training needs an architecture that reads left to right",
-            received=f"{entry.name}, of kind {entry.kind!r}",
-            expected=", ".join(each.name for each in ARCHITECTURES if each.kind in _KINDS),
-        )
-    if entry.kind == "recurrent" and (config.heads is not None or config.inner_width is not None):
-        raise ConfigError(
-            f"{entry.name} has no attention heads and no feed-forward layers",
-            received=f"heads {config.heads}, inner_width {config.inner_width}",
-            fix="leave both out",
-        )
-    if entry.kind == "decoder" and config.embedding_width is not None:
-        raise ConfigError(
-            f"the embedding of {entry.name} is as wide as its blocks",
-            received=f"embedding_width {config.embedding_width}",
-            fix="leave it out",
-        )
-    require_at_least(
-        1,
-        width=config.width,
-        layers=config.layers,
-        heads=config.heads,
-        inner_width=config.inner_width,
-        embedding_width=config.embedding_width,
-    )
-    if not 0 <= config.dropout < 1:  # NaN fails every comparison
-        raise ConfigError("dropout must be at least 0 and below 1", received=config.dropout)
-    heads = _heads(config)
-    if entry.kind == "decoder" and config.width % heads:
-        raise ConfigError(
-            "the heads do not divide the width",
-            received=f"width {config.width}, heads {heads}",
-            fix=f"set width to a multiple of {heads}",
-        )
-    _require_memory(config, entry)
-    return entry
-
-
-def _require_memory(config: ModelConfig, entry: Architecture) -> None:
-    """Refuses weights of blocks that alone are more than the machine's memory, where the model is built first."""
-    inner = 0 if entry.kind == "recurrent" else config.inner_width or _usual_inner_width(entry.name, config.width)
-    asked = 4 * config.layers * config.width * (4 * config.width + 2 * inner) / 2**30
-    present = machine.total_memory_gib()
-    if present is not None and asked > present:
-        raise ConfigError(
-            "the model does not fit into memory",
-            received=f"width {config.width}, {config.layers} layers: more than {asked:,.1f} GiB of weights",
-            expected=f"less than the {present:,.1f} GiB that there are",
-            fix="lower width or layers",
-        )
-
-
-def build_model(config: ModelConfig, vocabulary_size: int, context_tokens: int) -> nn.Module:
-    """A new model with random weights. Raises `ConfigError` or `Unsupported` for what the architecture cannot be."""
-    entry = check_model(config)
-    settings: dict[str, Any] = {
-        "vocabulary_size": vocabulary_size,
-        "width": config.width,
-        "layers": config.layers,
-        "dropout": config.dropout,
-        "tied": config.tied,
-    }
-    if entry.kind == "decoder":
-        settings |= {"context_tokens": context_tokens, "heads": _heads(config)}
-        settings["inner_width"] = config.inner_width or _usual_inner_width(entry.name, config.width)
-    else:
-        settings["embedding_width"] = config.embedding_width
-    require_at_least(1, vocabulary_size=vocabulary_size, context_tokens=context_tokens)
-    return entry.model_class()(entry.config_class()(**settings))
-
-
-def _heads(config: ModelConfig) -> int:
-    return config.heads or max(1, config.width // 32)
-
-
-def _usual_inner_width(name: str, width: int) -> int:
-    if name in _GATED:
-        return -(-8 * width // 3 // _INNER_MULTIPLE) * _INNER_MULTIPLE
-    return 4 * width
+        write_run_report(run, device, validation=prepared.validation)
+        return run
 
 
 def pretraining_job(config: PretrainConfig, prepared: Prepared, model: nn.Module) -> Job:
@@ -253,14 +150,17 @@ def pretraining_job(config: PretrainConfig, prepared: Prepared, model: nn.Module
         rank=here.rank,
         world=here.world,
     )
+    both_ways = architecture(config.model.architecture).kind == _BOTH_WAYS
     return Job(
         model=model,
         tokenizer=prepared.tokenizer,
         source=_source(config, prepared, reading, here),
         validation=evenly(list(validation), config.training.evaluation_tokens),
-        carry=reading == "stream",
+        objective=bilm if both_ways else causal,
+        carry=reading in ("stream", "varied"),
+        full_rate_tokens=config.batch.context_tokens if reading == "varied" else None,
         metadata={
-            "objective": "causal",
+            "objective": "bilm" if both_ways else "causal",
             **data_facts(prepared),
             "architecture": config.model.architecture,
         },
@@ -286,28 +186,33 @@ def _prepared(config: PretrainConfig, here: processes.Place) -> Prepared:
     return open_prepared(folder)
 
 
-def _reading(config: PretrainConfig, prepared: Prepared) -> str:
-    recurrent = architecture(config.model.architecture).kind == "recurrent"
-    asked = config.batch.reading
-    if asked == "auto":
-        if recurrent:
-            return "stream"
-        # Held out by the tail: a book or a few, of which one end was trained on.
-        return "windows" if prepared.manifest["split"] == "tail" else "packed"
-    if asked == "stream" and not recurrent:
+def _check_reading(name: str, asked: str) -> None:
+    """Refuses to carry a state on where there is none, or only that of one of two directions."""
+    kind = architecture(name).kind
+    if asked in ("stream", "varied") and kind != "recurrent":
         raise ConfigError(
-            f"{config.model.architecture} carries no state from one batch to the next",
-            received="reading: stream",
+            f"{name} carries no state from one batch to the next"
+            + (": what it reads backwards begins at the end of a row" if kind == _BOTH_WAYS else ""),
+            received=f"reading: {asked}",
             expected="packed or windows",
             fix="leave reading out",
         )
-    return asked
+
+
+def _reading(config: PretrainConfig, prepared: Prepared) -> str:
+    if config.batch.reading != "auto":
+        return config.batch.reading
+    if architecture(config.model.architecture).kind == "recurrent":
+        return "stream"
+    # Held out by the tail: a book or a few, of which one end was trained on.
+    return "windows" if prepared.manifest["split"] == "tail" else "packed"
 
 
 def _source(
     config: PretrainConfig, prepared: Prepared, reading: str, here: processes.Place
 ) -> Callable[[], BatchSource[CausalBatch]]:
-    kind = {"packed": PackedSource, "windows": WindowSource, "stream": StreamSource}[reading]
+    kinds = {"packed": PackedSource, "windows": WindowSource, "stream": StreamSource, "varied": VariedStreamSource}
+    kind = kinds[reading]
 
     def source() -> BatchSource[CausalBatch]:
         return kind(

@@ -25,6 +25,7 @@ from trivium.data.splits import is_held_out
 from trivium.errors import ConfigError, DataError
 from trivium.objectives.scheduled_sampling import Decay, ScheduledSource, scheduled_sampling
 from trivium.objectives.seq2seq import seq2seq
+from trivium.recipes.run_report import write_run_report
 from trivium.recipes.training import (
     Job,
     TrainingConfig,
@@ -62,6 +63,32 @@ class SharedVocabularyConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ScheduledSamplingConfig:
+    """How often the decoder is given its own word in place of the true one (Bengio et al. 2015, section 2.4)."""
+
+    decay: Literal["none", "linear", "exponential", "inverse_sigmoid"] = "none"
+    """How the probability of the true word falls with the step; none: true words always."""
+    k: float | None = None
+    """1 for linear, below 1 for exponential, from 1 on for inverse_sigmoid; null for 1, 0.999 and 1000."""
+    slope: float = 0.0
+    """What a step takes away (linear)."""
+    floor: float = 0.0
+    """What is always left (linear)."""
+
+    def __post_init__(self) -> None:
+        self.schedule()
+
+    def schedule(self) -> Decay | None:
+        """The probabilities, or None where true words are always given. Raises `ConfigError` for what is none."""
+        if self.decay == "none":
+            if (self.k, self.slope, self.floor) != (None, 0.0, 0.0):
+                raise ConfigError("there is no scheduled sampling to set", received="decay none", fix="name a decay")
+            return None
+        usual = {"linear": 1.0, "exponential": 0.999, "inverse_sigmoid": 1000.0}[self.decay]
+        return Decay(kind=self.decay, k=usual if self.k is None else self.k, slope=self.slope, floor=self.floor)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TranslationConfig:
     """Trains an encoder-decoder from nothing on a text and its translation."""
 
@@ -89,8 +116,8 @@ class TranslationConfig:
     """Longest source and longest target to train on; longer pairs are left out and counted."""
     label_smoothing: float = 0.1
     """Share of each target's probability that is spread over the vocabulary (Vaswani et al. 2017, section 5.4)."""
-    scheduled_sampling: Decay | None = None
-    """Give the decoder its own words with rising probability (Bengio et al. 2015); null for true words always."""
+    scheduled_sampling: ScheduledSamplingConfig = dataclasses.field(default_factory=ScheduledSamplingConfig)
+    """Give the decoder its own words more and more often; biased, so not the default."""
     beams: int = 5
     """Hypotheses that the finished model searches with; written into its generation_config.json."""
     optimiser: OptimiserConfig = dataclasses.field(
@@ -139,6 +166,7 @@ def translation(config: TranslationConfig) -> Run:
         tokenizer = learn_vocabulary(config.vocabulary, training)
         model: Any = build_translator(config.model, tokenizer).to(device)
         start_id: int = model.config.start_id
+        files = [path for path in (config.source, config.target) if path is not None]
         pairs = _fitting(encode_pairs(tokenizer, training), config, tell=here.is_first)
         job = Job(
             model=model,
@@ -149,19 +177,23 @@ def translation(config: TranslationConfig) -> Run:
                 config.training.evaluation_tokens,
             ),
             objective=_objective(config),
-            generation={"num_beams": config.beams, "early_stopping": True},
+            generation={
+                "num_beams": config.beams,
+                "early_stopping": True,
+                "max_new_tokens": config.context_tokens,
+            },
             metadata={
                 "objective": "translation",
                 "architecture": config.model.architecture,
-                "data": [str(path) for path in (config.source, config.target) if path is not None],
-                "data_fingerprint": "+".join(
-                    file_sha256(path) for path in (config.source, config.target) if path is not None
-                ),
+                "data": [str(path) for path in files],
+                "data_fingerprint": [file_sha256(path) for path in files],
                 "pairs": len(pairs),
             },
         )
         steps = max(2, round(config.epochs * math.ceil(len(pairs) / config.rows)))
-        return train(config, job, title="translation", default_steps=steps, usual_warmup_steps=_WARMUP_STEPS)
+        run = train(config, job, title="translation", default_steps=steps, usual_warmup_steps=_WARMUP_STEPS)
+        write_run_report(run, device, pairs=held_out)
+        return run
 
 
 # Pairs ---------------------------------------------------------------------------------------------------------------
@@ -220,7 +252,7 @@ def _source(
     tokenizer: Tokenizer,
     here: processes.Place,
 ) -> Callable[[], BatchSource[Any]]:
-    eos_id = _end(tokenizer)
+    eos_id, decay = _end(tokenizer), config.scheduled_sampling.schedule()
 
     def source() -> BatchSource[Any]:
         batches = Seq2SeqSource(
@@ -232,9 +264,7 @@ def _source(
             rank=here.rank,
             world=here.world,
         )
-        if config.scheduled_sampling is None:
-            return batches
-        return ScheduledSource(batches, config.scheduled_sampling, seed=config.seed)
+        return batches if decay is None else ScheduledSource(batches, decay, seed=config.seed)
 
     return source
 
@@ -264,5 +294,5 @@ def _end(tokenizer: Tokenizer) -> int:
 
 
 def _objective(config: TranslationConfig) -> Objective:
-    kind = seq2seq if config.scheduled_sampling is None else scheduled_sampling
+    kind = seq2seq if config.scheduled_sampling.schedule() is None else scheduled_sampling
     return functools.partial(kind, label_smoothing=config.label_smoothing)

@@ -80,11 +80,6 @@ def write(page: Page, path: str | pathlib.Path) -> None:
         raise StorageError("the report cannot be written", received=f"{path} ({error.strerror})") from error
 
 
-def _scripts() -> str:
-    """What draws. The library is fifty times the rest of a page: one without drawings goes without it."""
-    return f"<script>{_plotly()}</script><script>{_asset('charts.js')}</script>"
-
-
 @functools.cache
 def _asset(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")

@@ -2,8 +2,12 @@
 
 import html
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+_MARGIN, _ROW = 110, 24
+"""Pixels of a heat map over its rows, for the names of its columns, and of each row."""
 
 
 def escape(text: object) -> str:
@@ -100,8 +104,13 @@ def lines(
     y: str,
     label: str,
     caption: str,
+    height: int = 340,
+    ticks: Sequence[tuple[float, str]] | None = None,
 ) -> str:
-    """(name, colour, x values, y values) as curves; a gap where a value is None."""
+    """(name, colour, x values, y values) as curves; a gap where a value is None.
+
+    ``ticks`` are (place, words) of the horizontal axis, where numbers do not say it.
+    """
     data = [
         {
             "type": "scatter",
@@ -110,12 +119,79 @@ def lines(
             "x": list(xs),
             "y": list(ys),
             "line": {"color": colour, "width": 2.4},
+            "marker": {"color": colour},
             "connectgaps": True,
-            "hovertemplate": "%{y:.3f}<extra>" + name + "</extra>",
+            "hovertemplate": "%{y:.4g}<extra>" + _drawn(name) + "</extra>",
         }
         for name, colour, xs, ys in series
     ]
-    layout = {"height": 340, "xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
+    axis: dict[str, Any] = {"title": {"text": x}}
+    if ticks is not None:
+        axis |= {"tickvals": [place for place, _ in ticks], "ticktext": [words for _, words in ticks]}
+    layout = {"height": height, "xaxis": axis, "yaxis": {"title": {"text": y}}}
+    return chart(data, layout, label=label, caption=caption)
+
+
+def ranges(
+    series: Sequence[tuple[str, str, Sequence[tuple[float, float, float]]]],
+    *,
+    x: str,
+    y: str,
+    label: str,
+    caption: str,
+) -> str:
+    """(name, colour, (low, middle, high) at 0, 1, 2 and so on) on a logarithmic axis: the middle as a curve, the others
+    dotted beside it. What is 0, or no number, has no place there, and leaves a gap."""
+    data = []
+    for name, colour, values in series:
+        for which, column in zip(("low", "middle", "high"), zip(*values, strict=True), strict=True):
+            main = which == "middle"
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": name,
+                    "legendgroup": name,
+                    "showlegend": main,
+                    "x": list(range(len(column))),
+                    "y": [float(f"{value:.4g}") if 0 < value < math.inf else None for value in column],
+                    "line": {"color": colour, "width": 2.4 if main else 1, "dash": "solid" if main else "dot"},
+                    "hovertemplate": "%{x} back: %{y:.2e}<extra>" + _drawn(name) + "</extra>",
+                    "hoverinfo": "all" if main else "skip",
+                }
+            )
+    drawn = [math.log10(value) for _, _, values in series for row in values for value in row if 0 < value < math.inf]
+    decades = max(drawn) - min(drawn) if drawn else 0
+    # Powers of ten alone, at most eight of them; within one or two, 1, 2 and 5 of each.
+    apart = "D2" if decades < 2 else math.ceil(decades / 8)
+    axis = {"title": {"text": y}, "type": "log", "exponentformat": "power", "dtick": apart}
+    layout = {"height": 380, "xaxis": {"title": {"text": x}}, "yaxis": axis}
+    return chart(data, layout, label=label, caption=caption)
+
+
+def points(
+    series: Sequence[tuple[str, str, Sequence[tuple[float, float]]]], *, x: str, y: str, label: str, caption: str
+) -> str:
+    """(name, colour, (x, y) each in [0, 1]) as clouds of points in a square."""
+    data = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": [round(a, 3) for a, _ in places],
+            "y": [round(b, 3) for _, b in places],
+            "marker": {"color": colour, "size": 5, "opacity": 0.45},
+            "hovertemplate": "%{x:.2f}, %{y:.2f}<extra>" + _drawn(name) + "</extra>",
+        }
+        for name, colour, places in series
+    ]
+    axis = {"range": [-0.03, 1.03], "dtick": 0.25, "zeroline": False}
+    layout = {
+        "height": 330,
+        "xaxis": {**axis, "title": {"text": x}},
+        "yaxis": {**axis, "title": {"text": y}},
+        "showlegend": len(series) > 1,
+    }
     return chart(data, layout, label=label, caption=caption)
 
 
@@ -170,16 +246,36 @@ def grouped(
 
 def heatmap(values: Sequence[Sequence[float]], pieces: Sequence[str], *, label: str, caption: str) -> str:
     """A square of weights in [0, 1]: each row is a piece, each column a piece that it may look at."""
-    places = list(range(len(pieces)))
-    names = [visible(piece) for piece in pieces]
-    axis = {"tickvals": places, "ticktext": names, "ticks": "", "tickfont": {"size": 11}}
-    axis |= {"showgrid": False, "zeroline": False}
-    data = {
+    # Nothing can be seen of what comes later: no colour rather than a zero.
+    seen = [[v if j <= i else None for j, v in enumerate(row)] for i, row in enumerate(values)]
+    layout = _named(pieces, pieces) | {"height": 400}
+    layout["yaxis"]["scaleanchor"] = "x"
+    return chart([_heat(seen)], layout, label=label, caption=caption)
+
+
+def grid(
+    values: Sequence[Sequence[float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    label: str,
+    caption: str,
+    told: Sequence[Sequence[str]] | None = None,
+) -> str:
+    """Values in [0, 1] as colours, the darker the nearer to 1, with a piece of text at each row and over each column.
+
+    ``told`` is what pointing at each says beside the value.
+    """
+    layout = _named(rows, columns) | {"height": _MARGIN + _ROW * len(rows)}
+    return chart([_heat(values, told)], layout, label=label, caption=caption)
+
+
+def _heat(values: Sequence[Sequence[float | None]], told: Sequence[Sequence[str]] | None = None) -> dict[str, Any]:
+    trace: dict[str, Any] = {
         "type": "heatmap",
-        "x": places,
-        "y": places,
-        # Nothing can be seen of what comes later: no colour rather than a zero.
-        "z": [[round(v, 3) if j <= i else None for j, v in enumerate(row)] for i, row in enumerate(values)],
+        "x": list(range(len(values[0]))),
+        "y": list(range(len(values))),
+        "z": [[None if v is None else round(v, 3) for v in row] for row in values],
         "zmin": 0,
         "zmax": 1,
         "showscale": False,
@@ -187,12 +283,28 @@ def heatmap(values: Sequence[Sequence[float]], pieces: Sequence[str], *, label: 
         "ygap": 1,
         "hovertemplate": "%{z:.0%}<extra></extra>",
     }
-    layout = {
-        "height": 400,
-        "xaxis": {**axis, "side": "top", "tickangle": -60},
-        "yaxis": {**axis, "autorange": "reversed", "scaleanchor": "x"},
+    if told is not None:
+        trace |= {"text": [list(row) for row in told], "hovertemplate": "%{z:.2f}, %{text}<extra></extra>"}
+    return trace
+
+
+def _named(rows: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
+    """The layout of a heat map with a piece of text at each row and over each column."""
+
+    def axis(pieces: Sequence[str]) -> dict[str, Any]:
+        names = [_drawn(visible(piece)) for piece in pieces]  # several may be alike: places are numbers
+        named = {"tickvals": list(range(len(names))), "ticktext": names, "ticks": "", "tickfont": {"size": 11}}
+        return named | {"showgrid": False, "zeroline": False}
+
+    return {
+        "xaxis": {**axis(columns), "side": "top", "tickangle": -60},
+        "yaxis": {**axis(rows), "autorange": "reversed"},
     }
-    return chart([data], layout, label=label, caption=caption)
+
+
+def _drawn(text: str) -> str:
+    """Text as a drawing takes it: Plotly reads tags, and leaves out what it does not know, such as <unk>."""
+    return html.escape(text, quote=False)
 
 
 def _cell(value: Any) -> str:

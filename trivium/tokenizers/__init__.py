@@ -11,8 +11,10 @@ tokenizer = tokenizers.load("folder")
 """
 
 from trivium.tokenizers.load import load
+from trivium.tokenizers.marian_files import MarianTokenizer
+from trivium.tokenizers.protocol import Tokenizer
 from trivium.tokenizers.special import SpecialTokens
-from trivium.tokenizers.tokenizer import Tokenizer
+from trivium.tokenizers.tokenizer import JsonTokenizer
 from trivium.tokenizers.train import check_vocabulary, train
 
-__all__ = ["SpecialTokens", "Tokenizer", "check_vocabulary", "load", "train"]
+__all__ = ["JsonTokenizer", "MarianTokenizer", "SpecialTokens", "Tokenizer", "check_vocabulary", "load", "train"]

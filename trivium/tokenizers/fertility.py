@@ -10,7 +10,7 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from trivium.tokenizers.tokenizer import Tokenizer
+from trivium.tokenizers.protocol import Tokenizer
 from trivium.tokenizers.words import stretches
 
 # Characters between two spaces, in the Universal Declaration of Human Rights in 380 languages: 17 in Greenlandic, which

@@ -10,14 +10,17 @@ from trivium.errors import StorageError, TokenizerError
 from trivium.tokenizers.bert_files import from_vocabulary_lines
 from trivium.tokenizers.files import damaged, read_bytes, read_config, read_text
 from trivium.tokenizers.gpt2_files import PAIRS, from_vocabulary_and_merges
+from trivium.tokenizers.marian_files import FILES as MARIAN_FILES
+from trivium.tokenizers.marian_files import MarianTokenizer, is_marian
+from trivium.tokenizers.protocol import Tokenizer
 from trivium.tokenizers.sentencepiece import FILES as SENTENCEPIECE_FILES
 from trivium.tokenizers.sentencepiece import from_model_file
 from trivium.tokenizers.tiktoken_files import from_ranks, is_ranks
-from trivium.tokenizers.tokenizer import Tokenizer
+from trivium.tokenizers.tokenizer import JsonTokenizer
 
 _EXPECTED = (
     "tokenizer.json, vocab.json with merges.txt (GPT-2, CLIP), vocab.txt (BERT), "
-    "spiece.model or tokenizer.model (SentencePiece), or NAME.tiktoken"
+    "spiece.model or tokenizer.model (SentencePiece), source.spm, target.spm and vocab.json (Marian), or NAME.tiktoken"
 )
 
 
@@ -26,7 +29,7 @@ def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
 
     Read are `tokenizer.json`; GPT-2's, RoBERTa's and CLIP's pair of vocabulary and merges; BERT's `vocab.txt`;
     SentencePiece's model file (T5, Llama); tiktoken's ranks. Where a folder holds several, the first in this order is
-    taken.
+    taken. Marian's folder of `source.spm`, `target.spm` and `vocab.json` comes before all of them.
 
     Args:
         path: the folder or the file.
@@ -46,10 +49,13 @@ def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
             expected="a folder with tokenizer.json, or that file",
             fix="check the path",
         )
+    folder = path if path.is_dir() else path.parent
+    if (path.is_dir() or path.name in MARIAN_FILES) and is_marian(folder) and pattern is None:
+        return MarianTokenizer(folder)
     file = _file_of(path) if path.is_dir() else path
     ranks = file.suffix == ".tiktoken" or (file.suffix == ".model" and is_ranks(read_bytes(file)))
     if ranks:
-        return Tokenizer(*from_ranks(file, pattern=pattern))
+        return JsonTokenizer(*from_ranks(file, pattern=pattern))
     if pattern is not None:
         raise TokenizerError(
             "only a tiktoken file is loaded with a pattern",
@@ -57,14 +63,14 @@ def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
             fix="leave pattern out",
         )
     if file.suffix == ".model":
-        return Tokenizer(*from_model_file(file))
+        return JsonTokenizer(*from_model_file(file))
     if file.name.endswith("vocab.txt"):
-        return Tokenizer(*from_vocabulary_lines(file))
+        return JsonTokenizer(*from_vocabulary_lines(file))
     for pair in PAIRS:
         if file.name in pair:
             vocabulary, merges = (file.with_name(name) for name in pair)
-            return Tokenizer(*from_vocabulary_and_merges(vocabulary, merges))
-    return Tokenizer(*_from_json(file))
+            return JsonTokenizer(*from_vocabulary_and_merges(vocabulary, merges))
+    return JsonTokenizer(*_from_json(file))
 
 
 def _file_of(folder: Path) -> Path:

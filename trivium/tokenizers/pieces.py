@@ -10,7 +10,8 @@ from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 
-from trivium.tokenizers.tokenizer import Tokenizer, encodable
+from trivium.tokenizers.protocol import Tokenizer
+from trivium.tokenizers.tokenizer import encodable
 
 COLOURS = ("#cfe8ff", "#ffe3c2", "#d9f2d0", "#f6d5ef", "#fff3b0", "#d7dcf7")
 """Backgrounds that neighbouring pieces take in turn; black on each has a contrast above 12 : 1."""

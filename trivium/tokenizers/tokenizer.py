@@ -1,4 +1,4 @@
-"""`Tokenizer`: text to ids and back, whatever the vocabulary's kind."""
+"""`JsonTokenizer`: text to ids and back, for every vocabulary that `tokenizer.json` can hold."""
 
 import json
 import os
@@ -13,12 +13,12 @@ from trivium.errors import StorageError, TokenizerError
 from trivium.tokenizers.byte_bpe import fast_encoder, is_byte_level, is_safe_for_fast_encoder
 from trivium.tokenizers.character import CharacterTable
 from trivium.tokenizers.spelling import spelling
-from trivium.tokenizers.user_text import readable, without_special
+from trivium.tokenizers.user_text import for_user_text, readable
 
 _THREADS = min(8, os.cpu_count() or 1)
 
 
-class Tokenizer:
+class JsonTokenizer:
     """A vocabulary with its rules, in the form `tokenizer.json` stores and `transformers` reads.
 
     Special tokens never come from text unless asked: a user who writes ``<|end|>`` gets the ids of those characters.
@@ -96,9 +96,9 @@ class Tokenizer:
         """The Jinja source that turns messages into text, as `transformers` stores it."""
         return self._config.get("chat_template")
 
-    def with_chat_template(self, source: str) -> "Tokenizer":
+    def with_chat_template(self, source: str) -> "JsonTokenizer":
         """The same tokenizer that also carries a chat template when saved."""
-        return Tokenizer(self._backend, {**self._config, "chat_template": source})
+        return JsonTokenizer(self._backend, {**self._config, "chat_template": source})
 
     def id(self, token: str) -> int | None:
         """The id of a piece or of a special token, or None."""
@@ -201,12 +201,7 @@ class Tokenizer:
 
     @cached_property
     def _plain(self) -> tokenizers.Tokenizer:
-        """The backend for users' text. A second one: switching one would change what other threads are encoding."""
-        source = self._backend.to_str()
-        hidden = without_special(json.loads(source))
-        plain = tokenizers.Tokenizer.from_str(source if hidden is None else json.dumps(hidden))
-        plain.encode_special_tokens = True
-        return plain
+        return for_user_text(self._backend)
 
     def _readable(self, text: str, special: bool) -> str:
         # The noncharacter matters only where some special token is hidden behind it, which never hurts to assume.

@@ -12,8 +12,9 @@ from trivium.tokenizers.bpe import train_bpe
 from trivium.tokenizers.byte_bpe import train_byte_bpe
 from trivium.tokenizers.character import train_character
 from trivium.tokenizers.files import CONFIG
+from trivium.tokenizers.protocol import Tokenizer
 from trivium.tokenizers.special import BERT, WITH_UNKNOWN, SpecialTokens
-from trivium.tokenizers.tokenizer import Tokenizer
+from trivium.tokenizers.tokenizer import JsonTokenizer
 from trivium.tokenizers.unigram import train_unigram
 from trivium.tokenizers.word import train_word
 from trivium.tokenizers.wordpiece import train_wordpiece
@@ -86,7 +87,7 @@ def train(
     }
     backend = trainers[kind](_first_required(_cut(texts)), vocabulary_size=vocabulary_size, special=special)
     extra = {"extra_special_tokens": [*special.roles, *special.others]} if special.others else {}
-    return Tokenizer(backend, {**CONFIG, **special.named(), **extra})
+    return JsonTokenizer(backend, {**CONFIG, **special.named(), **extra})
 
 
 def _cut(texts: Iterable[str]) -> Iterator[str]:

@@ -6,12 +6,27 @@ reads ``</s>`` in a web page as the end of its input, and WordPiece and byte-pai
 cut so. In the copy made here they have names that no text has.
 """
 
+import json
 from typing import Any
+
+import tokenizers
 
 HIDDEN = "\ufdd0"
 """A noncharacter (Unicode 23.7: never for interchange) before the name of a special token that text cannot spell."""
 INSTEAD = "\ufdd1"
 """The noncharacter that `HIDDEN` is read as when a text holds it: no vocabulary has either."""
+
+
+def for_user_text(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """A second backend, for users' text: switching the first would change what other threads are encoding.
+
+    It is given texts as ``readable`` makes them.
+    """
+    source = backend.to_str()
+    hidden = without_special(json.loads(source))
+    plain = tokenizers.Tokenizer.from_str(source if hidden is None else json.dumps(hidden))
+    plain.encode_special_tokens = True
+    return plain
 
 
 def without_special(description: dict[str, Any]) -> dict[str, Any] | None:

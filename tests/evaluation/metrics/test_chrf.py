@@ -1,5 +1,7 @@
 """chrF and chrF++ are sacreBLEU's."""
 
+import random
+
 import pytest
 import sacrebleu
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from trivium.errors import DataError
 from trivium.evaluation.metrics import chrf
+from trivium.evaluation.metrics.chrf import chrf_counts, chrf_of
 
 
 @pytest.mark.parametrize("word_order", [0, 1, 2])
@@ -35,3 +38,25 @@ def test_impossible_orders_are_refused():
         chrf(["a"], ["a"], word_order=-1)
     with pytest.raises(DataError, match="character_order"):
         chrf(["a"], ["a"], character_order=0)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_sums_of_its_counts_give_the_figure_of_the_corpus(number):
+    draw = random.Random(number)
+
+    def text() -> str:
+        return "".join(draw.choice("ab c") for _ in range(draw.randrange(12)))
+
+    given = [text() for _ in range(40)]
+    wanted = [[text() for _ in range(number)] for _ in given]
+    counts = chrf_counts(given, wanted)
+    assert counts.shape == (40, 18)
+    assert float(chrf_of()(counts.sum(0))) == pytest.approx(chrf(given, wanted)["chrf"])
+    each = chrf(given, wanted, per_example=True)["per_example"]["chrf"]
+    assert list(chrf_of()(counts)) == pytest.approx(each)
+
+
+def test_counts_of_nothing_are_no_figure():
+    counts = chrf_counts([""], ["abc"], character_order=2)
+    assert counts.tolist() == [[0, 3, 0, 0, 2, 0]]
+    assert float(chrf_of()(counts.sum(0))) == 0.0

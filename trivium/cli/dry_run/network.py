@@ -14,6 +14,7 @@ from trivium.lm.load import saved_folder
 from trivium.models import architecture
 from trivium.runtime.device import choose_device, choose_dtype
 from trivium.tokenizers import Tokenizer
+from trivium.training.optimisers import OptimiserConfig
 
 MIB = 2**20
 
@@ -74,6 +75,16 @@ def saved(model: str | pathlib.Path, device: str, dtype: str) -> Saved:
 def count(network: nn.Module) -> int:
     """Parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def moments(network: Any, config: OptimiserConfig) -> int:
+    """Numbers that the optimisers remember from one update to the next."""
+    if config.kind == "sgd":  # without momentum
+        return 0
+    if config.kind == "muon":  # one momentum for the matrices in the blocks, AdamW's two for the rest
+        matrices = sum(parameter.numel() for parameter in network.blocks.parameters() if parameter.ndim == 2)
+        return 2 * count(network) - matrices
+    return 2 * count(network)
 
 
 def state_bytes(network: Any, capacity: int) -> int:

@@ -13,14 +13,15 @@ from typing import Any
 
 import torch
 
-from trivium.cli.dry_run.network import MIB, count, saved
+from trivium.cli.dry_run.network import MIB, count, moments, saved
 from trivium.cli.dry_run.using import data_facts
 from trivium.data.prepared import MANIFEST, open_prepared
 from trivium.errors import ConfigError, DataError
 from trivium.planning import scaling_laws
 from trivium.planning.sizing import Plan, Shape, plan
 from trivium.recipes.finetune import PASSES, FinetuneConfig, examples_source, read_examples
-from trivium.recipes.pretrain import PretrainConfig, build_model
+from trivium.recipes.language_model import build_model
+from trivium.recipes.pretrain import PretrainConfig
 from trivium.recipes.quickstart import PRETRAINING_SHARE, QuickstartConfig
 from trivium.recipes.training import DEFAULT_STEPS, begin, require_free
 from trivium.runtime import machine, processes
@@ -51,12 +52,12 @@ def pretraining(config: PretrainConfig) -> dict[str, Any]:
     with torch.device("meta"):
         network = build_model(config.model, pieces, config.batch.context_tokens)
     here = begin(config, processes.place())
-    facts |= _network_facts(network, here)
+    facts |= network_facts(network, here)
     batch = config.batch.rows * config.batch.context_tokens
-    time = _time(config, network, batch, config.batch.context_tokens, here)
+    time = time_facts(config, batch, operations(network, config.batch.context_tokens), here)
     if unique is not None:
         time["passes_over_the_data"] = round(time["tokens"] / unique, 2)
-    return {**facts, **time, "memory_mib": _memory(config, network, batch)}
+    return {**facts, **time, "memory_mib": memory_facts(config, network, batch)}
 
 
 def finetuning(config: FinetuneConfig) -> dict[str, Any]:
@@ -73,9 +74,9 @@ def finetuning(config: FinetuneConfig) -> dict[str, Any]:
     batch = config.rows * config.context_tokens
     default = max(2, round(PASSES * source.batches_per_epoch))
     here = begin(config, processes.place())
-    time = _time(config, model.network, batch, config.context_tokens, here, default=default)
+    time = time_facts(config, batch, operations(model.network, config.context_tokens), here, default=default)
     time["passes_over_the_data"] = round(time["steps"] / source.batches_per_epoch, 2)
-    return {**facts, **time, "memory_mib": _memory(config, model.network, batch)}
+    return {**facts, **time, "memory_mib": memory_facts(config, model.network, batch)}
 
 
 def quickstart(config: QuickstartConfig) -> dict[str, Any]:
@@ -110,20 +111,26 @@ def _quickstart_facts(planned: Plan, config: QuickstartConfig) -> dict[str, Any]
     }
 
 
-def _network_facts(network: Any, here: torch.device) -> dict[str, Any]:
+def network_facts(network: Any, here: torch.device) -> dict[str, Any]:
+    """What there is to say of a network before it has storage."""
     return {"parameters": count(network), "device": str(here)}
 
 
-def _time(
-    config: Any, network: Any, batch: int, context: int, here: torch.device, *, default: int = DEFAULT_STEPS
+def operations(network: Any, context: int) -> float:
+    """Of one token in a language model that reads rows of `context` tokens, forwards and backwards."""
+    width, layers = network.config.width, len(list(network.blocks))
+    return scaling_laws.OPERATIONS_PER_PARAMETER_AND_TOKEN * (count(network) + layers * width * context)
+
+
+def time_facts(
+    config: Any, batch: float, operations_each: float, here: torch.device, *, default: int = DEFAULT_STEPS
 ) -> dict[str, Any]:
-    """Steps, tokens and seconds; the last is unknown where no processor's product tells."""
+    """Steps, tokens and seconds for batches of so many tokens of so many operations each; the last is unknown where no
+    processor's product tells."""
     seconds_each = None
     if here.type == "cpu":
-        width, layers = _width(network), len(list(network.blocks))
-        operations = scaling_laws.OPERATIONS_PER_PARAMETER_AND_TOKEN * (count(network) + layers * width * context)
         gflops = machine.measure(_MEASURED_SECONDS).float32_gflops
-        seconds_each = batch * operations / (gflops * 1e9 * _STEP_EFFICIENCY)
+        seconds_each = batch * operations_each / (gflops * 1e9 * _STEP_EFFICIENCY)
     if config.steps is not None or config.minutes is None:
         steps = config.steps or default
     elif seconds_each is None:
@@ -138,29 +145,22 @@ def _time(
             )
     schedule(config.schedule, steps)  # refuses what the run would refuse: a warm-up longer than it
     seconds = None if seconds_each is None else round(steps * seconds_each, 1)
-    return {"steps": steps, "tokens": steps * batch, "time_seconds": seconds}
+    return {"steps": steps, "tokens": round(steps * batch), "time_seconds": seconds}
 
 
-def _memory(config: Any, network: Any, batch: int) -> dict[str, Any]:
+def memory_facts(config: Any, network: Any, batch: float) -> dict[str, Any]:
     """Parts in MiB, and what the machine has; the process itself takes some hundreds beside."""
     weights = count(network) * _NUMBER_BYTES / MIB
-    moments = 0.0 if config.optimiser.kind == "sgd" else 2.0  # without momentum it remembers nothing
-    if config.optimiser.kind == "muon":  # one momentum for the matrices in the blocks, AdamW's two for the rest
-        inside = sum(p.numel() for block in network.blocks for p in block.parameters() if p.ndim == 2)
-        moments -= inside / count(network)
     numbers = _ACTIVATIONS * len(list(network.blocks))
     if config.training.activation_checkpointing:
         numbers = len(list(network.blocks)) + _ACTIVATIONS
     size = 2 if config.dtype == "bfloat16" else _NUMBER_BYTES
-    kept = numbers * _width(network) * size * batch / config.training.micro_batches / MIB
-    averaged = weights if config.training.ema_decay is not None else 0.0
-    parts = {"weights": weights, "gradients": weights, "optimiser": moments * weights, "activations": kept}
-    parts |= {"moving average": averaged} if averaged else {}
+    kept = numbers * network.config.width * size * batch / config.training.micro_batches / MIB
+    optimiser = moments(network, config.optimiser) * _NUMBER_BYTES / MIB
+    parts = {"weights": weights, "gradients": weights, "optimiser": optimiser, "activations": kept}
+    averages = (config.training.ema_decay, config.training.non_monotone_evaluations)
+    parts |= {"averaged_weights": weights} if any(each is not None for each in averages) else {}
     facts = {f"{name}_mib": round(value, 1) for name, value in parts.items()}
     facts["in_all_mib"] = round(sum(parts.values()), 1)
     free = machine.describe().available_gib
     return facts if free is None else {**facts, "free_here_mib": round(free * 1024, 1)}
-
-
-def _width(network: Any) -> int:
-    return network.config.width

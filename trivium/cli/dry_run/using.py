@@ -1,4 +1,4 @@
-"""What `generate`, `chat` and `evaluate` will need: the model, what each token takes, how tokens are chosen."""
+"""What `generate`, `chat`, `predict` and `evaluate` will need: the model, what a token takes, how tokens are chosen."""
 
 import dataclasses
 import json
@@ -13,7 +13,9 @@ from trivium.data.shards import TokenStore
 from trivium.errors import DataError
 from trivium.generation.resolve import resolve
 from trivium.generation.settings import GenerationSettings
-from trivium.recipes.evaluate import TEXT_TASKS
+from trivium.recipes.evaluate import TEXT_TASKS, EvaluateConfig, chosen_task
+from trivium.recipes.predict import PredictConfig, check_model
+from trivium.recipes.texts_to_predict import STDIN, read_texts
 
 _EXAMPLE_PROMPT = 256
 """Tokens of a prompt that is not known yet."""
@@ -51,11 +53,24 @@ def chatting(settings: Any) -> dict[str, Any]:
     return {**facts, "conversation": f"{longest:,} tokens assumed", "choosing": choosing(chosen)}
 
 
-def evaluating(settings: Any) -> dict[str, Any]:
-    """Of an `EvaluateConfig`. Raises `UserError` for a model or data that cannot be used."""
+def predicting(settings: PredictConfig) -> dict[str, Any]:
+    """Of `trivium predict`. Raises `UserError` for a model or texts that cannot be used."""
+    purpose = check_model(settings)
     model = saved(settings.model, settings.device, settings.dtype)
-    facts = {**model.facts(), "weights_mib": round(model.weights_mib(), 3), "task": settings.task}
-    if settings.task in TEXT_TASKS:
+    model.tokenizer()
+    facts = {**model.facts(), "weights_mib": round(model.weights_mib(), 3), "for": purpose}
+    if settings.input == STDIN:
+        return facts | {"texts": "standard input: known when it has ended"}
+    return facts | {"texts": sum(1 for _ in read_texts(settings.input, purpose))}
+
+
+def evaluating(settings: EvaluateConfig) -> dict[str, Any]:
+    """Of an `EvaluateConfig`. Raises `UserError` for a model or data that cannot be used."""
+    assert settings.data is not None
+    task = chosen_task(settings)
+    model = saved(settings.model, settings.device, settings.dtype)
+    facts = {**model.facts(), "weights_mib": round(model.weights_mib(), 3), "task": task}
+    if task in TEXT_TASKS:
         return facts | {"data": data_facts(settings.data)}
     # What a task is given may be of a form that only it reads.
     files = [file for file in (settings.data, *settings.data.rglob("*")) if file.is_file()]

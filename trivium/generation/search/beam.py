@@ -113,6 +113,10 @@ def _processed(
     """
     histories = [history for group in going for history in group.histories]
     processed = process(log_probs, settings, histories, dead_ends=True)
+    if settings.search.renormalise:
+        # A beam without a token left stays so: it has no probabilities to divide among.
+        dead = processed.amax(-1, keepdim=True) == IMPOSSIBLE
+        processed = torch.where(dead, processed, torch.log_softmax(processed, dim=-1))
     if settings.constraints == NO_CONSTRAINTS:
         return processed
     prompts = [group.prompt for group in going for _ in group.beams]

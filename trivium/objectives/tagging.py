@@ -1,0 +1,14 @@
+"""One tag for each word of a text: -log p(tags | text)."""
+
+from torch import nn
+
+from trivium.data.batches import TaggedBatch
+from trivium.objectives.loss import Loss
+
+
+def tagging(model: nn.Module, batch: TaggedBatch) -> Loss:
+    """Negative log-likelihood (nats) of the tags of each text, counted by words: those of a CRF are judged together."""
+    output = model(batch.tokens, lengths=batch.lengths)
+    total = model.tag.nll_sum(output.hidden, batch.words, batch.word_lengths, batch.tags)
+    count = batch.word_lengths.sum().to(total.dtype)
+    return Loss(total=total, count=count, auxiliary=output.auxiliary)

@@ -1,0 +1,181 @@
+"""The network of a language model to train from nothing: what may be asked of it, and how it is built."""
+
+import dataclasses
+from typing import Any
+
+from torch import nn
+
+from trivium.errors import ConfigError, Unsupported
+from trivium.models import ARCHITECTURES, Architecture, architecture
+from trivium.recipes.training import require_at_least
+from trivium.runtime import machine
+
+# A gated feed-forward layer has three matrices: 8/3 of the width keeps it at the size of a plain one of four widths
+# (Shazeer 2020, section 2). In whole multiples, for the sake of matrix products.
+_GATED = ("llama",)
+_INNER_MULTIPLE = 32
+_REGULARISED = ("awd_lstm",)
+_NARROW = ("recurrent",)
+_KINDS = ("decoder", "recurrent", "bidirectional recurrent")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RegularisationConfig:
+    """What awd_lstm has beside dropout of its output; each null for the authors' for the Penn Treebank."""
+
+    input_dropout: float | None = None
+    """Locked dropout of the embedded text; theirs is 0.4, and 0.65 for WikiText-2."""
+    hidden_dropout: float | None = None
+    """Locked dropout between layers; theirs is 0.25, and 0.2 for WikiText-2."""
+    embedding_dropout: float | None = None
+    """Share of the vocabulary that a training pass reads as nothing; theirs is 0.1."""
+    weight_dropout: float | None = None
+    """Share of the recurrent weights that a training pass does without; theirs is 0.5."""
+    activation_regularisation: float | None = None
+    """Weight of the mean square of the output (AR); theirs is 2."""
+    temporal_activation_regularisation: float | None = None
+    """Weight of the mean square of its change from token to token (TAR); theirs is 1."""
+
+    @property
+    def given(self) -> dict[str, float]:
+        """Those that are asked for, under the names that they have in the configuration of the network."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The architecture and its size."""
+
+    architecture: str = "llama"
+    """A language model; `trivium models` lists them: of kind decoder, recurrent or bidirectional recurrent."""
+    width: int = 128
+    """Width of the residual stream, or of the recurrent layers."""
+    layers: int = 4
+    """Number of blocks; of bilm, in each direction."""
+    heads: int | None = None
+    """Attention heads; null for as many as make them 32 wide."""
+    inner_width: int | None = None
+    """Width of the feed-forward layers; null for what is usual."""
+    embedding_width: int | None = None
+    """Width of the embedding of a recurrent model; null for that of its layers."""
+    dropout: float | None = None
+    """Share of activations that is dropped while training; 0.1 helps where a small text is read many times. Null for
+    none, and for awd_lstm for the authors' 0.4."""
+    tied: bool = True
+    """The output weights are the input embedding."""
+    regularisation: RegularisationConfig = dataclasses.field(default_factory=RegularisationConfig)
+    """The other dropouts and the penalties of awd_lstm."""
+
+
+def check_model(config: ModelConfig) -> Architecture:
+    """The row of the architecture. Raises `ConfigError` or `Unsupported` for what it cannot be, whatever the text."""
+    entry = architecture(config.architecture)
+    if entry.kind not in _KINDS:
+        raise Unsupported(
+            "pre-training needs a language model: an architecture that reads left to right, or both ways apart",
+            received=f"{entry.name}, of kind {entry.kind!r}",
+            expected=", ".join(each.name for each in ARCHITECTURES if each.kind in _KINDS),
+        )
+    _require_own_settings(config, entry)
+    require_at_least(
+        1,
+        width=config.width,
+        layers=config.layers,
+        heads=config.heads,
+        inner_width=config.inner_width,
+        embedding_width=config.embedding_width,
+    )
+    _require_rates(config)
+    heads = _heads(config)
+    if entry.kind == "decoder" and config.width % heads:
+        raise ConfigError(
+            "the heads do not divide the width",
+            received=f"width {config.width}, heads {heads}",
+            fix=f"set width to a multiple of {heads}",
+        )
+    _require_memory(config, entry)
+    return entry
+
+
+def _require_own_settings(config: ModelConfig, entry: Architecture) -> None:
+    """Refuses settings of parts that the architecture does not have."""
+    if entry.kind != "decoder" and (config.heads is not None or config.inner_width is not None):
+        raise ConfigError(
+            f"{entry.name} has no attention heads and no feed-forward layers",
+            received=f"heads {config.heads}, inner_width {config.inner_width}",
+            fix="leave both out",
+        )
+    if entry.kind not in _NARROW and config.embedding_width is not None:
+        raise ConfigError(
+            f"the embedding of {entry.name} is as wide as its blocks",
+            received=f"embedding_width {config.embedding_width}",
+            fix="leave it out",
+        )
+    given = config.regularisation.given
+    if given and entry.name not in _REGULARISED:
+        raise ConfigError(
+            f"{entry.name} knows only plain dropout",
+            received=", ".join(f"regularisation.{name} {value}" for name, value in given.items()),
+            expected=f"regularisation for {' or '.join(_REGULARISED)}",
+            fix="leave regularisation out, or set architecture to awd_lstm",
+        )
+
+
+def _require_rates(config: ModelConfig) -> None:
+    """Refuses rates of dropout and weights of penalties that cannot be."""
+    given = config.regularisation.given
+    rates = {"dropout": config.dropout or 0.0} | {name: given[name] for name in given if name.endswith("dropout")}
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:  # NaN fails every comparison
+            raise ConfigError(f"{name} must be at least 0 and below 1", received=rate)
+    for name in given.keys() - rates.keys():
+        if not 0 <= given[name] < float("inf"):
+            raise ConfigError(f"{name} must be a finite number of at least 0", received=given[name])
+
+
+def _require_memory(config: ModelConfig, entry: Architecture) -> None:
+    """Refuses weights of blocks that alone are more than the machine's memory, where the model is built first."""
+    # An Elman layer has two matrices of the width, the others more; attention has four, beside the feed-forward layer.
+    matrices, inner = 2, 0
+    if entry.kind == "decoder":
+        matrices, inner = 4, config.inner_width or _usual_inner_width(entry.name, config.width)
+    asked = 4 * config.layers * config.width * (matrices * config.width + 2 * inner) / 2**30
+    present = machine.total_memory_gib()
+    if present is not None and asked > present:
+        raise ConfigError(
+            "the model does not fit into memory",
+            received=f"width {config.width}, {config.layers} layers: more than {asked:,.1f} GiB of weights",
+            expected=f"less than the {present:,.1f} GiB that there are",
+            fix="lower width or layers",
+        )
+
+
+def build_model(config: ModelConfig, vocabulary_size: int, context_tokens: int) -> nn.Module:
+    """A new model with random weights. Raises `ConfigError` or `Unsupported` for what the architecture cannot be."""
+    entry = check_model(config)
+    settings: dict[str, Any] = {
+        "vocabulary_size": vocabulary_size,
+        "width": config.width,
+        "layers": config.layers,
+        "tied": config.tied,
+        **config.regularisation.given,
+    }
+    if config.dropout is not None or entry.name not in _REGULARISED:
+        settings["dropout"] = config.dropout or 0.0
+    if entry.kind == "decoder":
+        settings |= {"context_tokens": context_tokens, "heads": _heads(config)}
+        settings["inner_width"] = config.inner_width or _usual_inner_width(entry.name, config.width)
+    if entry.kind in _NARROW:
+        settings["embedding_width"] = config.embedding_width
+    require_at_least(1, vocabulary_size=vocabulary_size, context_tokens=context_tokens)
+    return entry.model_class()(entry.config_class()(**settings))
+
+
+def _heads(config: ModelConfig) -> int:
+    return config.heads or max(1, config.width // 32)
+
+
+def _usual_inner_width(name: str, width: int) -> int:
+    if name in _GATED:
+        return -(-8 * width // 3 // _INNER_MULTIPLE) * _INNER_MULTIPLE
+    return 4 * width

@@ -1,0 +1,211 @@
+"""The texts that a model is to label, tag or translate: from a file or standard input, one at a time.
+
+text, one a line                 for every kind of model
+.jsonl                           {"text": ...} a line, or a bare "..."; for tagging also {"words": [...]}
+.conll .bio .iob .iob2 .tsv      for tagging: a word a line, an empty line after each sentence; tags are not looked at
+
+Each may be compressed. Standard input is lines of JSON where its first line is an object, else text.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, cast
+
+from trivium.data.readers import Limits, compressed, formats, jsonl, printable
+from trivium.errors import DataError
+from trivium.lm.purpose import Purpose
+
+STDIN = "-"
+FIELDS = {"classification": ("text", "sentence"), "tagging": ("text", "words"), "translation": ("text", "source")}
+"""Where a line of JSON holds what is asked for: the first of these that it has."""
+
+Text = str | list[str]
+"""A text, or for tagging the words of one."""
+
+_CONLL = (".conll", ".bio", ".iob", ".iob2", ".tsv", ".tab")
+_DOCUMENT = "-DOCSTART-"
+_SHOWN = 80
+_FORMS = "lines of text (.txt), or a .jsonl file"
+
+
+def read_texts(path: str, purpose: Purpose) -> Iterator[Text]:
+    """The texts of a file, or of standard input where ``path`` is "-", as they are read.
+
+    Empty lines are passed over, but for translation, whose line n answers line n: there they are empty texts.
+
+    Raises ``DataError`` with the line that cannot be used: not UTF-8, not JSON, without a text; and for a file that is
+    not there, is empty, or is of another kind.
+    """
+    kind = _kind(path, purpose)
+    found = False
+    with _opened(path) as stream:
+        for text in _WAYS[kind](_lines(stream, printable(path)), printable(path), purpose):
+            found = found or bool(text)
+            yield text
+    if not found:
+        where = "standard input" if path == STDIN else printable(path)
+        raise DataError("there are no texts here", received=where, expected="one a line")
+
+
+def _kind(path: str, purpose: Purpose) -> str:
+    if path == STDIN:
+        return "either"
+    suffix = formats.suffix(path)
+    suffix = formats.uncompressed(suffix) or suffix
+    if suffix in jsonl.SUFFIXES:
+        return "json"
+    if suffix in _CONLL and purpose == "tagging":
+        return "conll"
+    if suffix in formats.READERS and suffix not in formats.text.PROSE_SUFFIXES:
+        also = ", or a CoNLL file (.conll)" if purpose == "tagging" else ""
+        raise DataError(
+            "texts are not read from this kind of file",
+            received=printable(path),
+            expected=_FORMS + also,
+            fix="write the texts into a file of their own, one a line",
+        )
+    return "text"
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BufferedIOBase]:
+    if path == STDIN:
+        yield cast(BufferedIOBase, sys.stdin.buffer)
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(path).open("rb"))
+        except OSError as error:
+            where = f"{printable(path)}: {error.strerror or error}"
+            raise DataError("the file cannot be read", received=where, fix="check the path") from error
+        suffix = Path(path).suffix.lower()
+        yield compressed.expanded(file, suffix, Limits()) if suffix in compressed.SUFFIXES else file
+
+
+def _lines(stream: BufferedIOBase, name: str) -> Iterator[tuple[int, str]]:
+    """Every line with its number, without what ends it."""
+    limit, number = Limits().max_record_bytes, 0
+    while line := stream.readline(limit + 1):
+        number += 1
+        if len(line) > limit:
+            raise DataError(
+                "the line is too long", received=f"{name}, line {number}", expected=f"at most {limit:,} bytes"
+            )
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                "the line is not text",
+                received=f"{name}, line {number}: byte 0x{line[error.start]:02x}",
+                expected="UTF-8",
+                fix="convert the file to UTF-8",
+            ) from error
+        yield number, text.rstrip("\r\n")
+
+
+# Ways to read lines --------------------------------------------------------------------------------------------------
+
+Lines = Iterator[tuple[int, str]]
+
+
+def _of_text(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
+    for _, line in lines:
+        if line.strip() or purpose == "translation":
+            yield line.strip()
+
+
+def _of_json(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
+    for number, line in lines:
+        if line.strip():
+            yield _text_of(line, f"{name}, line {number}", purpose)
+
+
+def _of_either(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
+    first = next(lines, None)
+    if first is None:
+        return
+    rest = _with_first(first, lines)
+    yield from (_of_json if _is_object(first[1]) else _of_text)(rest, name, purpose)
+
+
+def _of_conll(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
+    """The first column, whatever stands beside it; otherwise as ``trivium.data.conll`` reads it."""
+    words: list[str] = []
+    columns = 0
+    for number, line in lines:
+        cells = line.split("\t") if "\t" in line else line.split()
+        if not line.strip() or cells[0] == _DOCUMENT:
+            if words:
+                yield words
+            words = []
+            continue
+        if not words and line.startswith("#") and len(cells) != (columns or 2):
+            continue
+        columns = columns or len(cells)
+        if len(cells) != columns or not cells[0].strip():
+            raise DataError(
+                "a line of the words cannot be read",
+                received=f"{name}, line {number}: {line[:_SHOWN]!r}",
+                expected=f"{columns} columns, as on the lines before, the word first",
+                fix="correct or remove it",
+            )
+        words.append(cells[0].strip())
+    if words:
+        yield words
+
+
+_WAYS = {"text": _of_text, "json": _of_json, "either": _of_either, "conll": _of_conll}
+
+
+def _with_first(first: tuple[int, str], rest: Lines) -> Lines:
+    yield first
+    yield from rest
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _text_of(line: str, where: str, purpose: Purpose) -> Text:
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError("the line is not JSON", received=f"{where}: {error}", fix="correct or remove it") from error
+    names = FIELDS[purpose]
+    if isinstance(value, dict):
+        value = next((value[name] for name in names if value.get(name) is not None), None)
+    if isinstance(value, str) and _is_utf8([value]):
+        return value.strip()
+    if purpose == "tagging" and _are_words(value):
+        return list(value)
+    raise DataError(
+        "the line holds no text",
+        received=f"{where}: {line[:_SHOWN]}",
+        expected=" or ".join(f'{{"{name}": {"[...]" if name == "words" else "..."}}}' for name in names),
+        fix="correct or remove it",
+    )
+
+
+def _are_words(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(word, str) and word.strip() for word in value)
+        and _is_utf8(value)
+    )
+
+
+def _is_utf8(texts: Sequence[str]) -> bool:
+    """Whether no text holds half of a character, as an escape in JSON can."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -139,6 +139,14 @@ def test_evaluating_and_quickstart(notes, tmp_path, capsys):
     assert found["time_seconds"] == 120 and found["parameters"] > 0
 
 
+def test_an_old_folder_says_in_its_configuration_how_it_writes(tmp_path, capsys):
+    model = write_model(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    (tmp_path / "model" / "generation_config.json").unlink(missing_ok=True)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_beams": 4}))
+    assert "the best of 4 beams" in str(needs(capsys, "generate", model, "--prompt", "a")["choosing"])
+
+
 @pytest.mark.parametrize("name", ["gpt2", "lstm", "t5"])
 def test_what_a_token_takes(name):
     """Keys and values of every layer for each token; a recurrent state is of one size."""

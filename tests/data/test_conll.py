@@ -59,6 +59,22 @@ def test_a_sign_that_begins_comments_may_be_a_word(tmp_path: pathlib.Path) -> No
     assert [s.words for s in file.sentences] == [("#Rome", "#"), ("#", "is")]
 
 
+def test_a_comment_of_as_many_columns_is_known_by_its_tag(tmp_path: pathlib.Path) -> None:
+    file = read(tmp_path, "# Document\nRome B-LOC\nis O\n\n# Document\n# O\nold O\n")
+    assert [s.words for s in file.sentences] == [("Rome", "is"), ("#", "old")]
+    assert [s.line for s in file.sentences] == [2, 6]
+    assert read(tmp_path, "# text\nRome NNP B-LOC\n").sentences[0].words == ("Rome",), "columns of later lines count"
+    assert read(tmp_path, "#\tB-LOC\nis\tO\n").sentences[0].words == ("#", "is"), "a tab is no comment's"
+
+
+def test_another_encoding(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "latin.conll"
+    path.write_bytes("Zürich\tB-LOC\n".encode("latin-1"))
+    assert read_conll(path, encoding="latin-1").sentences[0].words == ("Zürich",)
+    with pytest.raises(DataError):
+        read_conll(path)
+
+
 def test_spaces_that_are_no_columns(tmp_path: pathlib.Path) -> None:
     """Within tabs any, between blanks those that do not break a line; a line separator ends no line."""
     file = read(tmp_path, "New York\tB-LOC\na\u2028b\tO\n")

@@ -90,12 +90,3 @@ def test_a_row_of_one_piece_needs_no_segments() -> None:
     batch = collate(store, pieces, pack(pieces.lengths, 8), np.array([0]), 8)
     assert batch.segments is None
     assert batch.tokens.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7]]
-
-
-def test_ranks_share_the_evaluation() -> None:
-    store = TokenStore.of([list(range(50))] * 7, vocabulary_size=50)
-    counts = [
-        sum(batch.num_tokens for batch in evaluation_batches(store, context_tokens=16, rows=2, rank=rank, world=3))
-        for rank in range(3)
-    ]
-    assert sum(counts) == scored_tokens(store) == 7 * 49

@@ -65,3 +65,13 @@ def test_the_shared_set_is_parallel(shared_data: pathlib.Path) -> None:
     pairs = read_parallel(folder / "val.de.gz", folder / "val.en.gz")
     assert len(pairs) == 1014
     assert pairs[0][1].startswith("A group of men")
+
+
+def test_another_encoding(tmp_path: pathlib.Path) -> None:
+    for name, text in (("a.de", "Zürich\n"), ("a.en", "Zurich\n"), ("a.tsv", "Zürich\tZurich\n")):
+        (tmp_path / name).write_bytes(text.encode("latin-1"))
+    wanted = [("Zürich", "Zurich")]
+    assert read_parallel(tmp_path / "a.de", tmp_path / "a.en", encoding="latin-1") == wanted
+    assert read_parallel(tmp_path / "a.tsv", encoding="latin-1") == wanted
+    with pytest.raises(DataError):
+        read_parallel(tmp_path / "a.tsv")

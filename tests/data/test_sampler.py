@@ -43,7 +43,7 @@ SOURCES: dict[str, Callable[..., BatchSource[Any]]] = {
     "examples": lambda **o: ExamplesSource(
         [Example.of(*pair, end_id=2) for pair in examples()], vocabulary_size=64, context_tokens=16, rows=ROWS, **o
     ),
-    "pairs": lambda **o: Seq2SeqSource(examples(), start_id=1, eos_id=2, rows=ROWS, **o),
+    "pairs": lambda **o: Seq2SeqSource(examples(), start_id=1, eos_id=2, rows=5, **o),
 }
 
 

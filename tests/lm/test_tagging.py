@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trivium import tokenizers
+from trivium.errors import NonFiniteError
 from trivium.lm import tagging
 from trivium.lm.tagging import tag_words
 from trivium.models.bilstm import BiLSTM, BiLSTMConfig
@@ -51,3 +52,12 @@ def test_a_word_that_was_never_seen() -> None:
 def test_nothing_to_tag() -> None:
     assert tag_words(*build(crf=False), []) == []
     assert tag_words(*build(crf=False), [[]]) == [[]]
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_weights_that_are_no_numbers(crf: bool) -> None:
+    model, tokenizer = build(crf)
+    with torch.no_grad():
+        (model.tag.crf.transitions if crf else model.tag.output.weight).fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="nothing can be tagged"):
+        tag_words(model, tokenizer, SENTENCES)

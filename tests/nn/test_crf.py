@@ -87,7 +87,7 @@ def test_what_stands_beyond_a_row_does_not_matter(garbage: float) -> None:
     expected, best = crf(given, lengths, tags), crf.best_path(given, lengths)
     for b, length in enumerate(LENGTHS):
         given[b, length:] = garbage
-        tags[b, length:] = 0
+        tags[b, length:] = -100
     assert torch.equal(crf(given, lengths, tags), expected)
     assert crf.best_path(given, lengths) == best
 

@@ -52,8 +52,9 @@ def test_a_crf_judges_them_together() -> None:
 @pytest.mark.parametrize("crf", [False, True])
 def test_other_tags_where_no_words_are(crf: bool) -> None:
     head, other = build(crf), TAGS.clone()
-    other[1, 1:] = 2
-    assert torch.equal(head.nll_sum(HIDDEN, WORDS, LENGTHS, other), head.nll_sum(HIDDEN, WORDS, LENGTHS, TAGS))
+    for tag in (2, -100):
+        other[1, 1:] = tag
+        assert torch.equal(head.nll_sum(HIDDEN, WORDS, LENGTHS, other), head.nll_sum(HIDDEN, WORDS, LENGTHS, TAGS))
 
 
 def test_scores_are_float32_at_least() -> None:

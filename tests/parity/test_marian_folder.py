@@ -12,6 +12,7 @@ import transformers
 import trivium
 from tests.tokenizers.opus import captions, write_tokenizer
 from trivium.errors import CheckpointError, TokenizerError
+from trivium.recipes.evaluate_translation import teacher_forced
 
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
 
@@ -134,3 +135,18 @@ def test_pickled_weights_are_refused(folder, tmp_path) -> None:
         (tmp_path / name).symlink_to(path)
     with pytest.raises(CheckpointError, match="pickle can run code"):
         trivium.load(tmp_path)
+
+
+def test_what_a_translation_costs_is_what_transformers_says(folder, shared_data) -> None:
+    sources, targets = (captions(shared_data, f"test_2016_flickr.{language}")[:6] for language in ("en", "de"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.MarianMTModel.from_pretrained(folder).eval()
+    total, count = 0.0, 0
+    for source, target in zip(sources, targets, strict=True):
+        read = tokenizer(source, text_target=target, return_tensors="pt")
+        with torch.no_grad():
+            total += float(model(**read).loss) * read["labels"].numel()
+        count += read["labels"].numel()
+    loss, tokens = teacher_forced(trivium.load(folder), list(zip(sources, targets, strict=True)))
+    assert tokens == count
+    assert loss == pytest.approx(total / count, rel=1e-5)

@@ -9,6 +9,7 @@ import pytest
 
 import trivium
 from trivium.checkpoints.tensors import TensorFile
+from trivium.data.labelled import LabelledText, stratified_split
 from trivium.errors import ConfigError, DataError, UserError
 from trivium.lm.classifying import classify_texts, label_token
 from trivium.lm.trace import trace
@@ -149,7 +150,18 @@ def test_a_resumed_run_is_the_run_that_never_stopped(
 
 def test_without_a_number_of_steps_there_are_whole_passes(reviews: pathlib.Path, tmp_path: pathlib.Path):
     run = classification(recipe(reviews, tmp_path, steps=None, epochs=2))
-    assert run.config["steps"] == run.metrics()[-1]["step"] == 2 * 11  # 180 texts in batches of 16 or 17
+    assert run.config["steps"] == run.metrics()[-1]["step"] == 2 * 12  # 180 texts in batches of at most 16
+
+
+def test_a_label_that_the_split_takes_away_is_refused(tmp_path: pathlib.Path):
+    """Copies stand on one side, so a label that has only copies of one held-out text is not in training at all."""
+    texts = [f"text {number}" for number in range(20)]
+    labelled = [LabelledText(text=text, label="a", where="") for text in texts]
+    held_out = [text.text for text in stratified_split(labelled, 0.1)[1]]
+    rows = [f"{text},a" for text in texts] + [f"{text},b" for text in held_out]
+    (tmp_path / "d.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    with pytest.raises(DataError, match=r"a label has only texts that another label has too.*\n  received: b"):
+        read_texts(ClassificationConfig(data=tmp_path / "d.csv"))
 
 
 def test_long_texts_are_cut_and_counted(

@@ -16,6 +16,7 @@ from trivium.data.shards import write_shards
 from trivium.errors import ConfigError, DataError, StorageError, TokenizerError, Unsupported, UserError
 from trivium.evaluation.tasks import TASKS
 from trivium.models.bert import Bert, BertConfig
+from trivium.models.bilm import BiLM, BiLMConfig
 from trivium.models.gpt2 import GPT2, GPT2Config
 from trivium.recipes.evaluate import EvaluateConfig
 
@@ -100,6 +101,31 @@ def test_perplexity_of_text(folder: pathlib.Path, tmp_path: pathlib.Path, tokeni
     write_shards(tmp_path / "shards", [([0, 1, 2], 3)], vocabulary_size=tokenizer.vocabulary_size)
     with pytest.raises(DataError, match="prepared data holds tokens"):
         trivium.evaluate(replace(config, data=tmp_path / "shards"))
+
+
+@pytest.mark.parametrize("task", ["bits_per_byte", "perplexity"])
+def test_a_model_of_two_directions_has_a_figure_for_each(task: str, tmp_path: pathlib.Path, tokenizer: Any) -> None:
+    torch.manual_seed(1)
+    network = BiLM(BiLMConfig(vocabulary_size=tokenizer.vocabulary_size, width=8, layers=1)).eval()
+    torch.nn.init.normal_(network.head.weight)
+    save_folder(tmp_path / "bilm", network, tokenizer=tokenizer)
+    (tmp_path / "text.txt").write_text(TEXT[:60])
+    config = EvaluateConfig(model=tmp_path / "bilm", data=tmp_path / "text.txt", task=task)
+    result = trivium.evaluate(config)
+    ids = torch.tensor([[tokenizer.bos_id, *tokenizer.encode(TEXT[:60])][:-1]])  # the last is no window's to read
+    with torch.no_grad():
+        output = network(ids, lengths=torch.tensor([60]), collect=("backward",))
+        right = network.head.log_prob(output.hidden[0, :-1], ids[0, 1:]).mean()
+        left = network.head.log_prob(output.collected["backward"][0][0, 1:], ids[0, :-1]).mean()
+    figures = result["metrics"]
+    assert figures["forward_perplexity"] == pytest.approx(float((-right).exp()), rel=1e-5)
+    assert figures["backward_perplexity"] == pytest.approx(float((-left).exp()), rel=1e-5)
+    assert right != left and "perplexity" not in figures and "bits_per_byte" not in figures
+    assert result["count"] == 59
+    windows = trivium.evaluate(replace(config, context_tokens=20))
+    assert windows["count"] == 57 and windows["metrics"] != figures
+    with pytest.raises(ConfigError, match="leave stride_tokens out"):
+        trivium.evaluate(replace(config, stride_tokens=4))
 
 
 def test_a_masked_model_has_pseudo_perplexity(tmp_path: pathlib.Path, tokenizer: Any) -> None:

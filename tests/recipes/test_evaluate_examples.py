@@ -3,8 +3,11 @@
 import json
 import math
 import pathlib
+import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import sacrebleu
 import torch
@@ -21,10 +24,13 @@ from tests.recipes.labelling import (
 )
 from trivium.data.labelled import LabelledText
 from trivium.errors import ConfigError, DataError, Unsupported
+from trivium.evaluation.intervals import bootstrap
 from trivium.lm.load import load
+from trivium.lm.local import LocalModel
+from trivium.lm.protocol import Label
 from trivium.recipes import evaluate as recipe
 from trivium.recipes.evaluate import EvaluateConfig
-from trivium.recipes.evaluate_classification import evenly_spread
+from trivium.recipes.evaluate_classification import evaluate_classification, evenly_spread, macro_f1_interval
 
 
 @pytest.fixture
@@ -73,6 +79,49 @@ def test_a_classifier(reviews, tmp_path):
         low, high = result["intervals"][name]
         assert low < figures[name] < high
     assert json.loads((tmp_path / "r.json").read_text()) == result == trivium.evaluate(config)
+
+
+def test_the_interval_of_macro_f1_is_that_of_rows_an_example():
+    draw = np.random.default_rng(5)
+    targets = draw.integers(0, 4, 240) ** 2
+    given = np.where(draw.random(240) < 0.6, targets, draw.integers(0, 3, 240))
+    classes = np.unique([targets, given])
+    rows = np.concatenate(
+        [(some[:, None] == classes) for some in (np.where(targets == given, given, -1), given, targets)], axis=1
+    ).astype(float)
+
+    def macro_f1(sums: np.ndarray) -> np.ndarray:
+        right, said, true = np.split(sums, 3, axis=-1)
+        return (2 * right / np.maximum(said + true, 1)).mean(-1)
+
+    wanted, found = bootstrap(rows, macro_f1), macro_f1_interval(targets, given)
+    assert found.estimate == pytest.approx(wanted.estimate)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.006)
+
+
+def test_measuring_takes_no_memory_for_texts_times_labels(reviews, monkeypatch):
+    labels = tuple(f"label {number:03}" for number in range(200))
+    shares = dict.fromkeys(labels, 0.5 / 199)
+
+    def classify(texts: Sequence[str]) -> list[Label]:
+        return [Label(label=text, probability=0.5, probabilities={**shares, text: 0.5}) for text in texts]
+
+    model = load(reviews[0])
+    monkeypatch.setattr(LocalModel, "labels", property(lambda _: labels))
+    monkeypatch.setattr(model, "classify", classify)
+    monkeypatch.setattr("trivium.recipes.evaluate_classification._AT_ONCE", 16)
+    monkeypatch.setattr("trivium.recipes.evaluate_classification._RESAMPLES", 20)
+    examples = [LabelledText(text=label, label=label) for label in 2 * labels]
+    peaks = []
+    for keep in (False, True):
+        tracemalloc.start()
+        result, answered = evaluate_classification(model, examples, keep=keep)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(answered) == (400 if keep else 0)
+        assert result["count"] == 400 and result["metrics"]["macro_f1"] == 1
+        assert result["metrics"]["brier"] == pytest.approx(0.25 + 199 * (0.5 / 199) ** 2)
+    assert peaks[0] < peaks[1] / 2, "a probability a text and label is what takes the memory"
 
 
 def test_a_limit_takes_labels_from_everywhere():
@@ -250,6 +299,19 @@ def test_translations_that_cannot_be_measured(translator, tmp_path, untouched):
     references.write_text("one line\n")
     with pytest.raises(DataError, match="not parallel"):
         trivium.evaluate(EvaluateConfig(model=translator, data=data, references=references))
+
+
+@pytest.mark.parametrize("purpose", ["tagging", "translation"])
+def test_files_in_another_encoding(purpose, translator, tmp_path):
+    data = tmp_path / ("a.conll" if purpose == "tagging" else "a.tsv")
+    tag = "O" if purpose == "tagging" else "is"
+    data.write_bytes(f"Zürich\t{tag}\n".encode("latin-1"))
+    model = write_tagger(tmp_path / "tagger") if purpose == "tagging" else translator
+    config = EvaluateConfig(model=model, data=data, encoding="latin-1", answers=tmp_path / "a.jsonl")
+    assert trivium.evaluate(config)["count"] == 1
+    assert "Zürich" in (tmp_path / "a.jsonl").read_text(encoding="utf-8")
+    with pytest.raises(DataError):
+        trivium.evaluate(replace(config, encoding="utf-8"))
 
 
 # Which task ----------------------------------------------------------------------------------------------------------

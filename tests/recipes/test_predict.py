@@ -18,10 +18,12 @@ from tests.recipes.labelling import (
     write_tagger,
     write_translator,
 )
+from trivium.data.conll import read_conll
 from trivium.errors import ConfigError, DataError, StorageError, Unsupported
 from trivium.lm.load import load
 from trivium.recipes import predict as recipe
 from trivium.recipes.predict import PredictConfig, predict
+from trivium.recipes.texts_to_predict import read_texts
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +197,16 @@ def test_words_that_cannot_be_used(tagger, tmp_path, name, content, what):
         predict(PredictConfig(model=tagger, input=written(tmp_path, content, name)))
 
 
+def test_words_are_read_as_they_are_for_training(tmp_path):
+    text = "# Document\n10\u00a0000 O\n# O\n\n# O\nRome B-LOC\n-DOCSTART- O\n\n# id 7\nis O\n"
+    path = written(tmp_path, text, "a.conll")
+    words = [["10\u00a0000", "#"], ["#", "Rome"], ["is"]]
+    assert list(read_texts(path, "tagging")) == words
+    assert [list(sentence.words) for sentence in read_conll(pathlib.Path(path)).sentences] == words
+    alone = written(tmp_path, "# text = a b\na\n#\n\nb\n", "b.conll")
+    assert list(read_texts(alone, "tagging")) == [["a", "#"], ["b"]]
+
+
 def test_what_cannot_be_asked(classifier, tmp_path):
     source = written(tmp_path, "a\n")
     config = PredictConfig(model=classifier, input=source)
@@ -206,6 +218,8 @@ def test_what_cannot_be_asked(classifier, tmp_path):
         predict(replace(config, input=str(tmp_path / "nothing.txt")))
     with pytest.raises(DataError, match="cannot be read"):
         predict(replace(config, input=str(tmp_path)))
+    with pytest.raises(DataError, match="cannot be read"):
+        predict(replace(config, input=str(tmp_path / "nothing.txt"), output=pathlib.Path(source)))
     with pytest.raises(StorageError, match="no folder to write"):
         predict(replace(config, output=tmp_path / "no" / "a.jsonl"))
     with pytest.raises(ConfigError, match="written over"):

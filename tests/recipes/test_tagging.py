@@ -197,6 +197,22 @@ def test_data_that_cannot_be_used_leaves_no_run(text: str | None, error: type, t
     assert not (tmp_path / "runs").exists()
 
 
+def test_one_tag_is_nothing_to_learn(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "plain.conll"
+    path.write_text("\n".join(f"word\tO\nnumber{n}\tO\n" for n in range(60)))
+    with pytest.raises(DataError, match="there is only one tag"):
+        read_sentences(recipe(path, tmp_path))
+
+
+def test_a_sentence_that_is_measured_on_is_left_out_of_training(columns: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    held_out = tmp_path / "some.conll"
+    held_out.write_text("\n\n".join(columns.read_text().split("\n\n")[:5]) + "\n")
+    found = read_sentences(recipe(columns, tmp_path, validation=held_out))
+    assert len(found.held_out) == 5 and len(found.training) == 55
+    with pytest.raises(DataError, match="every sentence is in the validation"):
+        read_sentences(recipe(columns, tmp_path, validation=columns))
+
+
 def test_a_run_is_not_overwritten(columns: pathlib.Path, tmp_path: pathlib.Path) -> None:
     tagging(recipe(columns, tmp_path, steps=2))
     with pytest.raises(StorageError, match="run in this folder already"):

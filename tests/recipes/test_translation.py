@@ -37,7 +37,7 @@ SIZES: dict[str, dict[str, Any]] = {
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, pathlib.Path]:
     """Sentences of three to five words, translated word by word."""
     folder, draw = tmp_path_factory.mktemp("pairs"), random.Random(0)
-    sources = [" ".join(draw.choice(list(WORDS)) for _ in range(draw.randint(3, 5))) for _ in range(120)]
+    sources = [" ".join(draw.choice(list(WORDS)) for _ in range(draw.randint(3, 5))) for _ in range(400)]
     targets = [" ".join(WORDS[word] for word in source.split()) for source in sources]
     for name, lines in (("a.de", sources), ("a.en", targets)):
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -63,13 +63,13 @@ def recipe(files: tuple[pathlib.Path, pathlib.Path], output: pathlib.Path, **cha
 
 def test_what_it_learns_it_translates(files: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path) -> None:
     seldom = TrainingConfig(evaluate_every_steps=60, checkpoint_every_steps=200)
-    run = translation(recipe(files, tmp_path, rows=16, steps=120, training=seldom, schedule=ScheduleConfig()))
+    run = translation(recipe(files, tmp_path, rows=16, steps=180, training=seldom, schedule=ScheduleConfig()))
     model = trivium.load(run.folder)
     answers = model.generate(["ein hund sieht ein haus", "katze rennt rot"], max_new_tokens=10)
     assert [answer.text for answer in answers] == ["a dog sees a house", "cat runs red"]
     assert answers[0].settings.beams == 5
     assert model.origin is not None and model.origin.facts()["objective"] == "translation"
-    assert model.origin.facts()["pairs"] > 100
+    assert model.origin.facts()["pairs"] > 300
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -135,8 +135,25 @@ def test_scheduled_sampling_is_set_as_published() -> None:
 def test_held_out_pairs_are_not_trained_on(files: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path) -> None:
     training, held_out = read_pairs(recipe(files, tmp_path))
     assert held_out and not {pair[0] for pair in held_out} & {pair[0] for pair in training}
-    given = recipe(files, tmp_path, validation_source=files[0], validation_target=files[1])
-    assert [len(part) for part in read_pairs(given)] == [120, 120]
+    for name, file in zip("ab", files, strict=True):
+        (tmp_path / name).write_text("\n".join(file.read_text().split("\n")[:20]) + "\n")
+    given = recipe(files, tmp_path, validation_source=tmp_path / "a", validation_target=tmp_path / "b")
+    training, held_out = read_pairs(given)
+    assert len(held_out) == 20 and not {pair[0] for pair in held_out} & {pair[0] for pair in training}
+    with pytest.raises(DataError, match="every source is in the validation"):
+        read_pairs(recipe(files, tmp_path, validation_source=files[0], validation_target=files[1]))
+
+
+def test_what_is_too_long_is_left_out_on_both_sides_and_told(
+    files: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One held-out pair of a million tokens must not need the memory of a batch of them."""
+    for name, word in (("a", "hund "), ("b", "dog ")):
+        (tmp_path / name).write_text(f"{word * 3}x\n{word * 3000}\n")
+    held_out = {"validation_source": tmp_path / "a", "validation_target": tmp_path / "b"}
+    run = translation(recipe(files, tmp_path, steps=2, **held_out))
+    assert run.metrics()[-1]["validation_loss"] is not None
+    assert "1 of 2 pairs to measure on are longer than 100 tokens" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -148,6 +165,7 @@ def test_held_out_pairs_are_not_trained_on(files: tuple[pathlib.Path, pathlib.Pa
         ({"beams": 0}, "beams must be at least 1"),
         ({"validation_target": pathlib.Path("x")}, "validation_target without its source"),
         ({"context_tokens": 2}, "every pair is longer"),
+        ({"beams": 101}, "so many beams gain nothing"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(

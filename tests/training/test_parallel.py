@@ -16,6 +16,7 @@ from trivium.checkpoints.model_folder import load_model
 from trivium.checkpoints.resume import read_resume
 from trivium.checkpoints.tensors import TensorFile, write_tensor_dict
 from trivium.errors import StorageError, TriviumError, Unsupported
+from trivium.recipes.training import TrainingConfig, measured_on
 from trivium.runtime import atomic
 from trivium.runtime.processes import Place, process_group, sum_over_processes
 from trivium.training import parallel
@@ -128,6 +129,22 @@ def test_goes_on_with_another_number_of_processes(mode: str, worlds: tuple[int, 
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert one.dtype == torch.float64
         assert (one - other).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("count", [1, 3])
+def test_measures_on_batches_that_do_not_divide_by_the_processes(mode: str, count: int, tmp_path: pathlib.Path) -> None:
+    """None waits for the others for ever, and none is counted twice over the others."""
+
+    def fit_on(folder: pathlib.Path, mode: str) -> None:
+        batches = measured_on([batch(90 + number) for number in range(count)], TrainingConfig())
+        plan = TrainerConfig(steps=1, log_every_steps=1, evaluate_every_steps=1)
+        Trainer(Run.start(folder, {}), made(mode), NumberedSource(), plan, validation=batches).fit()
+
+    fit_on(tmp_path / "alone", "single")
+    in_processes(2, lambda _: fit_on(tmp_path / "shared", mode), tmp_path)
+    alone, shared = (Run.open(tmp_path / name).metrics()[-1]["validation_loss"] for name in ("alone", "shared"))
+    assert shared == pytest.approx(alone, abs=1e-10)
 
 
 def test_each_process_has_its_own_generators_and_carries_its_own_rows(tmp_path: pathlib.Path) -> None:

@@ -112,6 +112,14 @@ def test_a_validation_loss_that_is_no_number_is_no_score(tmp_path: pathlib.Path)
     verify_folder(run.checkpoint(6))
 
 
+def test_where_no_best_is_kept_the_last_is_what_is_used(tmp_path: pathlib.Path) -> None:
+    changes = {"evaluate_every_steps": 2, "checkpoint_every_steps": 2, "keep_last": 2, "keep_best": 0}
+    start(tmp_path, steps=6, learner=Scripted([2.0, 1.0, 3.0]), validation=[batch(0)], **changes).fit()
+    checkpoints = Run.open(tmp_path).checkpoints
+    assert not (checkpoints / "best").is_symlink()
+    assert (checkpoints / "last").resolve().name == "step-00000006"
+
+
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: pathlib.Path) -> None:
     start(tmp_path).fit()
     before = Run.open(tmp_path).metrics()

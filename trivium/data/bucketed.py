@@ -34,20 +34,25 @@ class BucketedSource(ShuffledSource[BatchType]):
         world: int = 1,
     ):
         """``lengths`` holds one number an example, ``collate`` makes a batch of the examples at some indices, and
-        ``fingerprint`` tells whether a resumed run is given the same examples. A batch has ``rows`` rows; where they do
-        not divide the examples, some have more, as evenly as can be.
+        ``fingerprint`` tells whether a resumed run is given the same examples. No batch has more than ``rows`` rows,
+        and their numbers differ by one at most.
 
         Raises:
-            DataError: there are no examples, or fewer than processes.
+            DataError: there are no examples, or so few that a process would have none of a batch.
             ConfigError: there are fewer rows than ranks.
         """
         self._lengths = np.asarray(lengths, dtype=np.int64)
         count = len(self._lengths)
         check_sizes(1, rows, world)
-        if count < world:
-            raise DataError("there are no examples to train on", received=f"{count} for {world} processes")
-        # Whole batches only, what is left over dealt out to them: no process is ever without a row, however many share.
-        batches = max(1, count // rows)
+        if not count:
+            raise DataError("there are no examples to train on")
+        batches = -(-count // rows)
+        if count // batches < world:
+            raise DataError(
+                "a batch would leave a process without a row",
+                received=f"{count:,} examples, at most {rows} a batch: {count // batches} rows for {world} processes",
+                fix="set more rows, give more examples, or start fewer processes",
+            )
         self._edges = np.arange(batches + 1) * count // batches
         self._collate = collate
         self._epoch, self._deal = -1, np.empty(0, dtype=np.int64)

@@ -4,7 +4,11 @@ file = read_conll(Path("train.conll.gz"))
 file.sentences[0].words, file.sentences[0].tags         # ("Rome", "is", ...), ("B-LOC", "O", ...)
 
 The first column is the word and the last the tag; columns stand apart by tabs, or by blanks where a line has no tab.
-``-DOCSTART-`` lines are passed over, and so are comments. Tags that mark spans follow one of three schemes:
+``-DOCSTART-`` lines are passed over, and so are comments: lines before a sentence that begin with #. "#" may also be a
+word, so that the other lines decide: one with as many columns as they have is a word, unless its columns stand apart by
+blanks and what would be its tag is that of no line without a # ("# Document" among "Rome B-LOC" is a comment).
+
+Tags that mark spans follow one of three schemes:
 
     IOB1    I-LOC goes on and begins too; B-LOC begins only right after another LOC (Ramshaw and Marcus 1995)
     IOB2    B-LOC begins, I-LOC goes on (Tjong Kim Sang and Veenstra 1999)
@@ -15,15 +19,14 @@ The scheme is recognised and every tag is held against it. IOB1 is rewritten as 
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from trivium.data.documents import read_text
+from trivium.data.spans import Scheme
 from trivium.errors import DataError
-
-Scheme = Literal["iob2", "iobes"]
 
 LETTERS: dict[Scheme, str] = {"iob2": "BI", "iobes": "BIES"}
 """What stands before the type of a span, by scheme."""
@@ -55,14 +58,19 @@ class TaggedFile:
     """How its tags mark spans; None where they mark none, as parts of speech."""
 
 
-def read_conll(path: Path) -> TaggedFile:
+def read_conll(path: Path, *, encoding: str = "utf-8") -> TaggedFile:
     """The sentences of a file, which may be compressed.
 
     Raises:
         DataError: no sentence, a line with more or fewer columns than the first, or a tag that breaks the scheme; the
             line is named.
     """
-    sentences = list(_sentences(path))
+    # Not splitlines: a line separator inside a word (U+2028, a form feed) does not end a line.
+    lines = read_text(path, encoding).split("\n")
+    sentences = [
+        TaggedSentence(words=tuple(row[0] for row in rows), tags=tuple(row[-1] for row in rows), line=line)
+        for line, rows in read_columns(lambda: enumerate(lines, start=1), str(path), tagged=True)
+    ]
     if not sentences:
         raise DataError("there are no tagged words in the file", received=path, expected=_FORM)
     spans = _is_of_spans(path, sentences)
@@ -101,28 +109,56 @@ def tag_labels(files: Sequence[TaggedFile]) -> tuple[tuple[str, ...], Scheme | N
 
 _FORM = "a word and its tag on each line, an empty line between sentences"
 
+Lines = Iterator[tuple[int, str]]
+"""Lines of a file with their numbers."""
 
-def _sentences(path: Path) -> Iterator[TaggedSentence]:
-    words: list[str] = []
-    tags: list[str] = []
-    columns = 0
-    # Not splitlines: a line separator inside a word (U+2028, a form feed) does not end a line.
-    for number, line in enumerate([*read_text(path).split("\n"), ""], start=1):
+
+def read_columns(lines: Callable[[], Lines], where: str, *, tagged: bool) -> Iterator[tuple[int, list[list[str]]]]:
+    """(line of its first word, the columns of each of its words) of every sentence; only one sentence is held.
+
+    ``lines`` is called twice, since all of them say which lines are comments; ``where`` names them in errors. Without
+    ``tagged`` there may be one column, and the last may be empty: tags are not looked at.
+
+    Raises:
+        DataError: a line with more or fewer columns than those before, or without a word.
+    """
+    columns, known = _known(lines())
+    first, rows = 0, []
+    for number, line in lines():
         cells = _cells(line)
-        document = cells[:1] == [_DOCUMENT]
-        if not cells or document:
-            if words:
-                yield TaggedSentence(words=tuple(words), tags=tuple(tags), line=number - len(words))
-            words, tags = [], []
+        if not cells or cells[0] == _DOCUMENT:
+            if rows:
+                yield first, rows
+            rows = []
             continue
-        # "#" may be a word, with its tag beside it: a comment is known by its columns, and stands before a sentence.
-        if not words and line.startswith("#") and len(cells) != (columns or 2):
+        if not rows and line.startswith("#") and _is_comment(line, cells, columns or 2, known):
             continue
         columns = columns or len(cells)
-        if len(cells) != columns or len(cells) < 2 or not all((cells[0], cells[-1])):
-            _refuse(path, number, line, columns)
-        words.append(cells[0])
-        tags.append(cells[-1])
+        if len(cells) != columns or not cells[0] or (tagged and not (columns > 1 and cells[-1])):
+            _refuse(where, number, line, columns, tagged)
+        first = first if rows else number
+        rows.append(cells)
+    if rows:
+        yield first, rows
+
+
+def _known(lines: Lines) -> tuple[int, set[str]]:
+    """How many columns the first line of a word has that does not begin with #, and the tags of all such lines."""
+    columns, tags = 0, set[str]()
+    for _, line in lines:
+        cells = [] if line.startswith("#") else _cells(line)
+        if cells and cells[0] != _DOCUMENT:
+            columns = columns or len(cells)
+            if len(cells) > 1:
+                tags.add(cells[-1])
+    return columns, tags
+
+
+def _is_comment(line: str, cells: Sequence[str], columns: int, known: set[str]) -> bool:
+    """Of a line before a sentence that begins with #."""
+    if len(cells) != columns:
+        return True
+    return len(cells) > 1 and cells[0] == "#" and "\t" not in line and cells[-1] not in known
 
 
 def _cells(line: str) -> list[str]:
@@ -133,11 +169,12 @@ def _cells(line: str) -> list[str]:
     return [cell.strip(" ") for cell in line.split("\t")] if "\t" in line else _BLANKS.split(line)
 
 
-def _refuse(path: Path, number: int, line: str, columns: int) -> NoReturn:
+def _refuse(where: str, number: int, line: str, columns: int, tagged: bool) -> NoReturn:
+    usual = f"{columns} columns, as on the lines before: a word first" + (", its tag last" if tagged else "")
     raise DataError(
-        "a line of the tagged text cannot be read",
-        received=f"{path}, line {number}: {line[:_SHOWN]!r}",
-        expected=_FORM if columns < 2 else f"{columns} columns, as on the lines before: a word first, its tag last",
+        "a line of the tagged text cannot be read" if tagged else "a line of the words cannot be read",
+        received=f"{where}, line {number}: {line[:_SHOWN]!r}",
+        expected=_FORM if tagged and columns < 2 else usual,
         fix="correct or remove the line; columns stand apart by tabs, or all of them by blanks",
     )
 

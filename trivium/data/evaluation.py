@@ -16,12 +16,10 @@ def evaluation_batches(
     context_tokens: int,
     rows: int,
     stride: int | None = None,
-    rank: int = 0,
-    world: int = 1,
 ) -> Iterator[CausalBatch]:
     """All documents of ``store`` in order of length, packed; the last batch may have fewer rows.
 
-    Bits per byte is the sum of the losses in nats, over all batches and ranks, divided by
+    Bits per byte is the sum of the losses in nats, over all batches, divided by
     ``log(2) * store.num_bytes``. The EOS after each document is scored too and adds no byte, so the figure is slightly
     pessimistic.
 
@@ -31,7 +29,6 @@ def evaluation_batches(
         stride: targets scored by each window; below ``context_tokens`` each sees at least ``context_tokens - stride``
             earlier tokens, which costs ``context_tokens / stride`` times as much and lowers the loss. Say which is
             quoted.
-        rank, world: process r of w takes every w-th batch.
 
     Raises:
         DataError: the store has no document of two tokens.
@@ -44,7 +41,7 @@ def evaluation_batches(
             fix="hold out more documents",
         )
     packing = pack(pieces.lengths, context_tokens)
-    for start in range(rank * rows, packing.rows, rows * world):
+    for start in range(0, packing.rows, rows):
         chosen = np.arange(start, min(start + rows, packing.rows))
         yield collate(store, pieces, packing, chosen, context_tokens)
 

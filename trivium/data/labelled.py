@@ -144,14 +144,14 @@ def _of_records(path: Path, text_field: str | None, options: ReadOptions) -> Ite
         where = str(path.parent / found.id) if isinstance(found, Document) else str(path.parent / found.name)
         if isinstance(found, PassedOver):
             raise found.error(where)
-        if found.label is None:
+        if found.label is None or not found.label.strip():
             raise DataError(
                 "a text has no label",
                 received=where,
                 expected=f"a word or a number in the field `{options.label_field}`",
                 fix="set label_field to the field that holds the label, or remove the text",
             )
-        yield LabelledText(text=found.text, label=found.label, where=where)
+        yield LabelledText(text=found.text, label=found.label.strip(), where=where)
 
 
 def _documents(path: Path, options: ReadOptions) -> Iterator[Document | PassedOver]:

@@ -15,7 +15,7 @@ _TABLE, _JSON = ".tsv", ".jsonl"
 _SHOWN = 60
 
 
-def read_parallel(source: Path, target: Path | None = None) -> list[tuple[str, str]]:
+def read_parallel(source: Path, target: Path | None = None, *, encoding: str = "utf-8") -> list[tuple[str, str]]:
     """(source, target) of every line, white space around them removed; lines empty on both sides are left out.
 
     With ``target`` the n-th line of one file is the translation of the n-th line of the other. Without, ``source`` is
@@ -24,7 +24,7 @@ def read_parallel(source: Path, target: Path | None = None) -> list[tuple[str, s
     Raises:
         DataError: files of different length, a line with one side empty, a line of another form, or no pair at all.
     """
-    pairs = _of_one_file(source) if target is None else _of_two_files(source, target)
+    pairs = _of_one_file(source, encoding) if target is None else _of_two_files(source, target, encoding)
     where = str(source) if target is None else f"{source} and {target}"
     found = []
     for number, pair in pairs:
@@ -43,9 +43,9 @@ def read_parallel(source: Path, target: Path | None = None) -> list[tuple[str, s
     return found
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path, *, encoding: str = "utf-8") -> list[str]:
     """The lines of a text file, white space around them removed; the end of the file is not a line."""
-    text = read_text(path)
+    text = read_text(path, encoding)
     # Not splitlines: a line separator inside a sentence (U+2028, a form feed) must not shift one side.
     return [line.strip() for line in text.removesuffix("\n").split("\n")]
 
@@ -55,8 +55,8 @@ def is_pair_file(path: Path) -> bool:
     return _suffix(path) in (_TABLE, _JSON)
 
 
-def _of_two_files(source: Path, target: Path) -> Iterator[tuple[int, tuple[str, str]]]:
-    sides = read_lines(source), read_lines(target)
+def _of_two_files(source: Path, target: Path, encoding: str) -> Iterator[tuple[int, tuple[str, str]]]:
+    sides = read_lines(source, encoding=encoding), read_lines(target, encoding=encoding)
     if len(sides[0]) != len(sides[1]):
         raise DataError(
             "the two files are not parallel: they have different numbers of lines",
@@ -67,7 +67,7 @@ def _of_two_files(source: Path, target: Path) -> Iterator[tuple[int, tuple[str, 
     yield from enumerate(zip(*sides, strict=True), start=1)
 
 
-def _of_one_file(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+def _of_one_file(path: Path, encoding: str) -> Iterator[tuple[int, tuple[str, str]]]:
     suffix = _suffix(path)
     if suffix not in (_TABLE, _JSON):
         raise DataError(
@@ -76,7 +76,7 @@ def _of_one_file(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
             expected="two files line by line, or one .tsv of two columns, or one .jsonl with source and target",
             fix="name the file of the translations too",
         )
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
         if not line.strip():
             continue
         pair = _of_table(line) if suffix == _TABLE else _of_json(line)

@@ -71,10 +71,22 @@ def bootstrap(
     _check(confidence, resamples)
     estimate = float(of_sums(table.sum(0)))
     drawn = _finite(np.concatenate([of_sums(weights @ table) for weights in _draws(len(table), resamples, seed)]))
-    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     if method == "bca":
-        tails = _corrected(tails, drawn, estimate, of_sums(table.sum(0) - table))
-    low, high = np.quantile(drawn, tails)
+        return corrected_interval(estimate, drawn, of_sums(table.sum(0) - table), confidence=confidence)
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(estimate=estimate, low=float(low), high=float(high))
+
+
+def corrected_interval(
+    estimate: float, drawn: np.ndarray, left_out: np.ndarray, *, confidence: float = 0.95
+) -> Interval:
+    """The interval "bca" of a figure that was drawn elsewhere, where a row an example would take too much memory.
+
+    `drawn` are the figures of the resamples, and `left_out` those without each of the examples in turn. Raises
+    `DataError` where the figure of a resample is no number.
+    """
+    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(_finite(drawn), _corrected(tails, drawn, estimate, left_out))
     return Interval(estimate=estimate, low=float(low), high=float(high))
 
 

@@ -12,7 +12,7 @@ A generative model writes a text of a class when it is given the label's token. 
 them, and then have no end token.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from trivium.errors import CheckpointError, NonFiniteError, TokenizerError
 from trivium.generation.reading import device_of, padded
 from trivium.lm.scoring import TOKENS_AT_ONCE
+from trivium.lm.together import together
 from trivium.tokenizers import Tokenizer
 
 OBJECTIVE = "classification"
@@ -206,15 +207,6 @@ def _scored(
     """``score(tokens [B, T], lengths [B]) -> [B, L]`` of all rows, those of about one length together."""
     device = device_of(network)
     scores = torch.empty(len(rows), labels, dtype=torch.float64, device=device)
-    for chosen in _together(rows):
+    for chosen in together([len(row) for row in rows], TOKENS_AT_ONCE):
         scores[chosen] = score(*padded([rows[row] for row in chosen], device)).double()
     return scores
-
-
-def _together(rows: Sequence[list[int]]) -> Iterator[list[int]]:
-    """The numbers of all rows, the longest first."""
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-    while order:
-        count = max(1, TOKENS_AT_ONCE // len(rows[order[-1]]))
-        yield order[-count:]
-        del order[-count:]

@@ -5,6 +5,7 @@ import difflib
 import json
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -61,7 +62,7 @@ def load(
     _load_adapters(network, adapters, active=None if isinstance(adapter, dict) else "default")
     origin = Origin(folder=folder, described=read_description(folder), adapters=adapters)
     model = LocalModel(
-        network, tokenizer, generation=_generation(folder, config_file), config_file=config_file, origin=origin
+        network, tokenizer, generation=stated_generation(folder, config_file), config_file=config_file, origin=origin
     )
     if tokenizer is not None:
         tokenizers.check_vocabulary(tokenizer, model.config.vocabulary_size)
@@ -157,8 +158,11 @@ def saved_folder(path_or_id: str | pathlib.Path) -> pathlib.Path:
     return step_folder(checkpoints, steps[-1])
 
 
-def _generation(folder: pathlib.Path, config_file: dict[str, Any]) -> dict[str, Any]:
-    """The content of ``generation_config.json``; where there is none, what the model's own configuration says of it."""
+def stated_generation(folder: pathlib.Path, config_file: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of ``generation_config.json``; where there is none, what the model's own configuration says of it.
+
+    Raises ``CheckpointError`` for a file that is damaged.
+    """
     path = folder / "generation_config.json"
     if not path.is_file():
         return generation_config.from_model_config(config_file)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trivium.adapters import prefix
 from trivium.checkpoints.provenance import Origin
+from trivium.data.spans import scheme_of
 from trivium.errors import ConfigError, DataError, Unsupported
 from trivium.generation.engine import Engine
 from trivium.generation.prefixes import PrefixCache
@@ -22,6 +23,7 @@ from trivium.lm.protocol import Generation, Label, Prompts, Score, Tagging
 from trivium.lm.purpose import purpose
 from trivium.lm.scoring import TOKENS_AT_ONCE, score_causal, score_pseudo
 from trivium.lm.tagging import tag_words
+from trivium.lm.together import together
 from trivium.lm.words import cut_into_words, marked_spans
 from trivium.models import Architecture, architecture
 from trivium.nn.state import State
@@ -267,10 +269,7 @@ class LocalModel:
         if empty:
             raise DataError(f"text {empty[0]} is empty: it has no vector", fix="leave empty texts out")
         vectors: list[Tensor] = [torch.empty(0)] * len(rows)
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-        while order:
-            step = max(1, TOKENS_AT_ONCE // len(rows[order[-1]]))
-            chosen, order = order[-step:], order[:-step]
+        for chosen in together([len(row) for row in rows], TOKENS_AT_ONCE):
             tokens, lengths = padded([rows[row] for row in chosen], self._device)
             if self.architecture.kind == "encoder-decoder":
                 hidden = self.network.read(tokens, lengths=lengths).hidden
@@ -326,8 +325,9 @@ class LocalModel:
             raise DataError("tag takes several texts", received="one text", fix="tag([text])")
         cut = [cut_into_words(text) for text in texts]
         found = tag_words(self.network, self.tokenizer, [words for _, words, _ in cut])
+        scheme = scheme_of(self.labels)
         return [
-            Tagging(words=words, tags=tags, spans=marked_spans(text, places, tags))
+            Tagging(words=words, tags=tags, spans=marked_spans(text, places, tags, scheme=scheme))
             for (text, words, places), tags in zip(cut, found, strict=True)
         ]
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from trivium.data.spans import Scheme, is_tag, spans
 from trivium.lm.protocol import Span
 
 _PIECE = re.compile(r"\S+")
@@ -31,23 +32,18 @@ def cut_into_words(text: str | Sequence[str]) -> tuple[str, list[str], list[Plac
     return " ".join(words), words, places
 
 
-def marked_spans(text: str, places: Sequence[Place], tags: Sequence[str]) -> list[Span]:
-    """The spans of ``text`` that the tags of its words mark: B-TYPE begins one, I-TYPE and E-TYPE go on, S-TYPE is one.
+def marked_spans(text: str, places: Sequence[Place], tags: Sequence[str], *, scheme: Scheme | None) -> list[Span]:
+    """The spans of ``text`` that the tags of its words mark in the scheme of the model's labels; None marks nothing.
 
-    Read strictly, as ``evaluation.metrics.entity_f1`` does: an I-TYPE that goes on with nothing marks nothing. Other
-    tags, such as parts of speech, mark nothing.
+    Read strictly, by the function that ``evaluation.metrics.entity_f1`` counts with: an I-TYPE that goes on with
+    nothing marks nothing, and neither does, in IOBES, a B-TYPE that no E-TYPE ends. Tags that are none of the scheme
+    mark nothing.
     """
-    spans: list[Span] = []
-    kind, start, end = "", 0, 0  # of the span that is open; without a kind there is none
-    for (first, last), tag in zip([*places, (0, 0)], [*tags, "O"], strict=True):
-        letter, _, given = tag.partition("-")
-        if kind and letter in ("I", "E") and given == kind:
-            end = last
-            continue
-        if kind:
-            spans.append(Span(label=kind, start=start, end=end, text=text[start:end]))
-        kind, start, end = given if letter in ("B", "S") else "", first, last
-    return spans
+    if scheme is None:
+        return []
+    read = [tag if is_tag(tag, scheme) else "O" for tag in tags]
+    found = [(kind, places[first][0], places[end - 1][1]) for kind, first, end in spans(read, scheme=scheme)]
+    return [Span(label=kind, start=start, end=end, text=text[start:end]) for kind, start, end in found]
 
 
 def _places(text: str) -> list[Place]:

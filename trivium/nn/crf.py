@@ -34,6 +34,7 @@ class LinearChainCRF(nn.Module):
     ) -> Float[Tensor, "B"]:
         """s(y) of the sequences ``tags``."""
         inside = torch.arange(scores.shape[1], device=scores.device) < lengths[:, None]
+        tags = torch.where(inside, tags, 0)  # beyond a row's end they may be no tags, such as -100
         words = scores.gather(-1, tags[..., None])[..., 0]
         steps = self.transitions[tags[:, :-1], tags[:, 1:]]
         last = tags.gather(1, lengths[:, None] - 1)[:, 0]

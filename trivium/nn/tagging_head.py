@@ -48,7 +48,11 @@ class TaggingHead(nn.Module):
         self, hidden: Float[Tensor, "B T D"], words: Int[Tensor, "B W"], word_lengths: Int[Tensor, "B"]
     ) -> list[list[int]]:
         """The likeliest tags of each row: of every word by itself, or with a CRF of all its words together."""
-        scores = self.scores(hidden, words)
+        return self.best(self.scores(hidden, words), word_lengths)
+
+    @torch.no_grad()
+    def best(self, scores: Float[Tensor, "B W N"], word_lengths: Int[Tensor, "B"]) -> list[list[int]]:
+        """As `decode`, of the ``scores`` of the words."""
         if self.crf is not None:
             return self.crf.best_path(scores, word_lengths)
         rows = zip(scores.argmax(-1).tolist(), word_lengths.tolist(), strict=True)

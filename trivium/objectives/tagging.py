@@ -7,8 +7,11 @@ from trivium.objectives.loss import Loss
 
 
 def tagging(model: nn.Module, batch: TaggedBatch) -> Loss:
-    """Negative log-likelihood (nats) of the tags of each text, counted by words: those of a CRF are judged together."""
+    """Negative log-likelihood (nats) of the tags of each text, counted by words: those of a CRF are judged together.
+
+    The metric "tokens" counts the pieces that were read."""
     output = model(batch.tokens, lengths=batch.lengths)
     total = model.tag.nll_sum(output.hidden, batch.words, batch.word_lengths, batch.tags)
     count = batch.word_lengths.sum().to(total.dtype)
-    return Loss(total=total, count=count, auxiliary=output.auxiliary)
+    tokens = batch.lengths.sum().to(total.dtype)
+    return Loss(total=total, count=count, auxiliary=output.auxiliary, metrics={"tokens": tokens})

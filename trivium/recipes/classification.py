@@ -32,7 +32,7 @@ from trivium.recipes.training import (
     TrainingConfig,
     begin,
     check_request,
-    evenly,
+    measured_on,
     own_device,
     require_at_least,
     require_free,
@@ -173,7 +173,7 @@ def classification(config: ClassificationConfig) -> Run:
             model=model,
             tokenizer=tokenizer,
             source=source,
-            validation=evenly(_validation(config, tokenizer, texts, here), config.training.evaluation_tokens),
+            validation=measured_on(_validation(config, tokenizer, texts), config.training),
             objective=labelling if config.method == "head" else causal,
             metadata=_facts(config, texts),
         )
@@ -210,6 +210,13 @@ def read_texts(config: ClassificationConfig, *, tell: bool = False) -> Texts:
         )
     if config.validation is None:
         training, held_out = stratified_split(training, _HELD_OUT)
+        left = labels_of(training)
+        if left != labels:
+            raise DataError(
+                "a label has only texts that another label has too, so none of it is left to train on",
+                received=", ".join(sorted(set(labels) - set(left))),
+                fix="correct the labels of these texts, or give a validation of your own",
+            )
         return Texts(training=training, held_out=held_out, labels=labels)
     held_out = read(config.validation)
     strange = next((text for text in held_out if text.label not in labels), None)
@@ -283,11 +290,12 @@ def _example(config: ClassificationConfig, tokenizer: Tokenizer, ids: Sequence[i
     return Example(ids=[label, *written], trained=[False] + [True] * len(written))
 
 
-def _validation(config: ClassificationConfig, tokenizer: Tokenizer, texts: Texts, here: processes.Place) -> list[Any]:
+def _validation(config: ClassificationConfig, tokenizer: Tokenizer, texts: Texts) -> list[Any]:
     """One pass over what is held out."""
     if not texts.held_out:
         return []
-    source = _source(config, tokenizer, texts.held_out, texts.labels, here)()
+    alone = processes.Place()  # every process holds all of them, and takes its own share
+    source = _source(config, tokenizer, texts.held_out, texts.labels, alone)()
     return [next(source) for _ in range(round(source.batches_per_epoch))]
 
 

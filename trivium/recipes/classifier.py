@@ -4,15 +4,14 @@ import dataclasses
 import functools
 from typing import Any
 
-import torch
 from torch import nn
 
 from trivium.errors import ConfigError, Unsupported
 from trivium.lm.classifying import Method
 from trivium.models import Architecture, architecture
+from trivium.recipes.building import build_within_memory
 from trivium.recipes.language_model import ModelConfig, build_model, check_model
 from trivium.recipes.training import require_at_least
-from trivium.runtime import machine
 
 _HEADS = ("bilstm", "text_cnn")
 _LEFT_TO_RIGHT = ("decoder", "recurrent")
@@ -79,18 +78,7 @@ def build_classifier(
     if method != "head":
         return build_model(_language_model(config, method), vocabulary_size, context_tokens)
     settings = _head_settings(config, entry, vocabulary_size=vocabulary_size, labels=labels)
-    build = functools.partial(entry.model_class(), entry.config_class()(**settings))
-    with torch.device("meta"):
-        asked = 4 * sum(parameter.numel() for parameter in build().parameters()) / 2**30
-    present = machine.total_memory_gib()
-    if present is not None and asked > present:
-        raise ConfigError(
-            "the model does not fit into memory",
-            received=f"{asked:,.1f} GiB of weights",
-            expected=f"less than the {present:,.1f} GiB that there are",
-            fix="lower width, layers or the size of the vocabulary",
-        )
-    return build()
+    return build_within_memory(functools.partial(entry.model_class(), entry.config_class()(**settings)))
 
 
 def _unfit(entry: Architecture, method: Method, expected: str, other: str) -> Unsupported:

@@ -50,7 +50,8 @@ class EvaluateConfig:
     task: str | None = None
     """What the model is for, if not given: classification, tagging or translation, else bits_per_byte. Also perplexity
     of text; or cola, sst2, mrpc, rte, qnli, wnli, boolq, blimp, gsm8k, svamp, asked and scored as
-    lm-evaluation-harness does."""
+    lm-evaluation-harness does. A model that reads text in both directions has a perplexity for each, and no bits per
+    byte."""
     references: Path | None = None
     """For translation: the right translations of `data`, line by line."""
     beams: int | None = None
@@ -186,12 +187,12 @@ def _of_examples(config: EvaluateConfig, purpose: Purpose) -> dict[str, Any]:
         examples = read_labelled(
             config.data, text_field=config.text_field, label_field=label_field, encoding=config.encoding
         )
-        result, answered = evaluate_classification(_loaded(config), examples, **shared)
+        result, answered = evaluate_classification(_loaded(config), examples, keep=config.answers is not None, **shared)
     elif purpose == "tagging":
-        file = read_conll(config.data)
+        file = read_conll(config.data, encoding=config.encoding)
         result, answered = evaluate_tagging(_loaded(config), file, config.data, **shared)
     else:
-        pairs = read_references(config.data, config.references)
+        pairs = read_references(config.data, config.references, encoding=config.encoding)
         result, answered = evaluate_translation(_loaded(config), pairs, beams=config.beams, **shared)
         result["settings"]["references"] = None if config.references is None else str(config.references)
     if config.answers is not None:

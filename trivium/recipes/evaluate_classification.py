@@ -10,13 +10,14 @@ import numpy as np
 from trivium.data.labelled import LabelledText
 from trivium.errors import DataError
 from trivium.evaluation import metrics
-from trivium.evaluation.intervals import bootstrap, proportion
+from trivium.evaluation.intervals import Interval, corrected_interval, proportion
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import Label
 from trivium.runtime.progress import bar
 
 _AT_ONCE = 256
 _NAMED = 12
+_RESAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,31 +36,55 @@ class Classified:
     """Of every label."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Outcome:
+    """What is measured of one text: nothing here grows with the number of labels."""
+
+    target: int
+    """The class it should have."""
+    given: int
+    """The class that it was given."""
+    confidence: float
+    """The largest probability of a label."""
+    of_target: float
+    """The probability of the right one."""
+    brier: float
+    """Squared distance of the probabilities from certainty of the right label (Brier 1950)."""
+
+
 def evaluate_classification(
-    model: LocalModel, examples: Sequence[LabelledText], *, limit: int | None = None, silent: bool = True
+    model: LocalModel,
+    examples: Sequence[LabelledText],
+    *,
+    limit: int | None = None,
+    keep: bool = True,
+    silent: bool = True,
 ) -> tuple[dict[str, Any], list[Classified]]:
     """`{"task", "metrics", "intervals", "count", "settings"}` and what each text was taken for.
 
     Accuracy (Wilson's interval) and macro F1 (bootstrap) at 95 %; "calibration_error" is that of Guo et al. 2017,
     "loss" the mean of -log p(label), in nats. A `limit` takes texts spread evenly over the data, which may well be
-    sorted by label. Raises `DataError` for a label that the model does not know, before any work.
+    sorted by label. Without `keep` the second is empty, and memory does not grow with texts times labels. Raises
+    `DataError` for a label that the model does not know, before any work.
     """
     check_labels(model, examples)
     chosen = evenly_spread(examples, limit)
+    outcomes: list[_Outcome] = []
     answered: list[Classified] = []
     with bar("classification", total=len(chosen), unit="texts", silent=silent) as progress:
         for start in range(0, len(chosen), _AT_ONCE):
             some = chosen[start : start + _AT_ONCE]
             found = model.classify([example.text for example in some])
-            answered += map(_beside, some, found)
+            outcomes += _outcomes(some, found, model.labels)
+            answered += map(_beside, some, found) if keep else ()
             progress.advance(len(some))
-    figures, intervals = _figures(answered, model.labels)
+    figures, intervals = _figures(outcomes, model.labels)
     settings = {"limit": limit, "labels": len(model.labels), "calibration_bins": 15, "confidence": 0.95}
     return {
         "task": "classification",
         "metrics": figures,
         "intervals": intervals,
-        "count": len(answered),
+        "count": len(outcomes),
         "settings": settings,
     }, answered
 
@@ -88,37 +113,73 @@ def _beside(example: LabelledText, found: Label) -> Classified:
     return Classified(text=example.text, target=example.label, **dataclasses.asdict(found))
 
 
-def _figures(answered: Sequence[Classified], labels: Sequence[str]) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    given, wanted = [one.label for one in answered], [one.target for one in answered]
+def _outcomes(examples: Sequence[LabelledText], found: Sequence[Label], labels: Sequence[str]) -> list[_Outcome]:
     number = {label: index for index, label in enumerate(labels)}
-    probabilities = np.array([[one.probabilities[label] for label in labels] for one in answered])
-    calibration = metrics.calibration(probabilities, [number[label] for label in wanted])
+    targets = np.array([number[example.label] for example in examples])
+    probabilities = np.array([[one.probabilities[label] for label in labels] for one in found])
+    rows = np.arange(len(found))
+    off = probabilities.copy()
+    off[rows, targets] -= 1
+    columns = (targets, probabilities.max(1), probabilities[rows, targets], (off**2).sum(1))
+    return [
+        _Outcome(target=target, given=number[one.label], confidence=confidence, of_target=of_target, brier=brier)
+        for one, target, confidence, of_target, brier in zip(found, *(c.tolist() for c in columns), strict=True)
+    ]
+
+
+def _figures(outcomes: Sequence[_Outcome], labels: Sequence[str]) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    given, wanted = [labels[one.given] for one in outcomes], [labels[one.target] for one in outcomes]
+    right = [int(one.given == one.target) for one in outcomes]
+    calibration = metrics.calibration([one.confidence for one in outcomes], right)
     shares = metrics.precision_recall_f1(given, wanted)
-    losses = [-math.log(p) if (p := one.probabilities[one.target]) > 0 else math.inf for one in answered]
+    losses = [-math.log(one.of_target) if one.of_target > 0 else math.inf for one in outcomes]
     loss = math.fsum(losses) / len(losses)
     figures = {
         **metrics.accuracy(given, wanted),
         "macro_f1": shares["f1_macro"],
         **metrics.mcc(given, wanted),
         "calibration_error": calibration["ece"],
-        "brier": calibration["brier"],
+        "brier": math.fsum(one.brier for one in outcomes) / len(outcomes),
         "loss": loss if math.isfinite(loss) else None,  # JSON has no infinity
         "per_label": shares["per_class"],
     }
-    right = sum(map(str.__eq__, given, wanted))
-    intervals = {"accuracy": proportion(right, len(answered))}
-    if len(answered) > 1:  # of one example nothing can be drawn
-        intervals["macro_f1"] = bootstrap(_counts(given, wanted), _macro_f1)
+    intervals = {"accuracy": proportion(sum(right), len(outcomes))}
+    if len(outcomes) > 1:  # of one example nothing can be drawn
+        classes = np.array([(one.target, one.given) for one in outcomes]).T
+        intervals["macro_f1"] = macro_f1_interval(classes[0], classes[1])
     return figures, {name: [interval.low, interval.high] for name, interval in intervals.items()}
 
 
-def _counts(given: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-    """A row an example: for each label whether it is right, was given, and is true, [N, 3 L]."""
-    labels = sorted({*given, *wanted})
-    said, true = (np.array([[label == one for label in labels] for one in some]) for some in (given, wanted))
-    return np.concatenate([said & true, said, true], axis=1).astype(np.float64)
+def macro_f1_interval(targets: np.ndarray, given: np.ndarray) -> Interval:
+    """The 95 % bootstrap interval (BCa) of macro F1 over the classes that occur; both are classes, [N].
+
+    An example is the pair of its classes, so that a resample is how often each different pair is drawn: of N examples
+    and L classes memory is N + L, where a row an example of hits, predictions and truths would be 3 N L.
+    """
+    classes, places = np.unique(np.concatenate([targets, given]), return_inverse=True)
+    number, examples = len(classes), len(targets)
+    pairs, times = np.unique(places[:examples] * number + places[examples:], return_counts=True)
+    true, said = np.divmod(pairs, number)
+    right = true == said
+
+    def hits_and_marks(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        hits = np.bincount(true, np.where(right, drawn, 0), number)
+        return hits, np.bincount(true, drawn, number) + np.bincount(said, drawn, number)
+
+    def macro_f1(drawn: np.ndarray) -> float:
+        return float(_f1(*hits_and_marks(drawn)).mean())
+
+    chance = np.random.default_rng(0)
+    drawn = np.array([macro_f1(chance.multinomial(examples, times / examples)) for _ in range(_RESAMPLES)])
+    hits, marks = hits_and_marks(times)
+    before = _f1(hits, marks)
+    # Without one example of a pair only the F1 of its two classes changes, or of its one.
+    alike = _f1(hits[true] - 1, marks[true] - 2) - before[true]
+    unlike = _f1(hits[true], marks[true] - 1) - before[true] + _f1(hits[said], marks[said] - 1) - before[said]
+    left_out = before.mean() + np.where(right, alike, unlike) / number
+    return corrected_interval(macro_f1(times), drawn, np.repeat(left_out, times))
 
 
-def _macro_f1(sums: np.ndarray) -> np.ndarray:
-    right, said, true = np.split(sums, 3, axis=-1)
-    return np.asarray((2 * right / np.maximum(said + true, 1)).mean(-1))
+def _f1(hits: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """Of each class, from its hits and its predictions and truths together; 0 where there is neither."""
+    return 2 * hits / np.maximum(marks, 1)

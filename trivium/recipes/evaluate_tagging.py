@@ -3,11 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from trivium.data.conll import TaggedFile, TaggedSentence
+from trivium.data.spans import Scheme, scheme_of
 from trivium.errors import DataError
 from trivium.evaluation import metrics
 from trivium.evaluation.intervals import bootstrap
@@ -18,8 +19,6 @@ from trivium.runtime.progress import bar
 
 _AT_ONCE = 256
 _ENTITY_FIGURES = ("precision", "recall", "f1", "f1_macro")
-
-Scheme = Literal["iob2", "iobes"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,8 +71,7 @@ def evaluate_tagging(
 
 def _scheme(model: LocalModel, file: TaggedFile, path: Path) -> Scheme | None:
     """How the model's tags mark spans; None where they mark none."""
-    letters = {label[0] for label in model.labels if label[1:2] == "-"}
-    scheme: Scheme | None = "iobes" if letters & {"E", "S"} else "iob2" if "B" in letters else None
+    scheme = scheme_of(model.labels)
     if file.scheme not in (None, scheme):
         raise DataError(
             "the file marks spans in another way than the model",

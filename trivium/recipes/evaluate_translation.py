@@ -1,7 +1,6 @@
 """How near a model's translations come to those of people, and how probable it thinks theirs."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from trivium.evaluation.metrics.bleu import bleu_counts, bleu_of, sacrebleu_metr
 from trivium.evaluation.metrics.chrf import chrf_counts, chrf_of
 from trivium.lm.local import LocalModel
 from trivium.objectives.seq2seq import seq2seq
+from trivium.recipes.evaluate_text import perplexity_of
 from trivium.recipes.predict import stated_new_tokens, translate
 from trivium.recipes.translation import encode_pairs
 from trivium.runtime.progress import bar
@@ -36,7 +36,7 @@ class Translated:
     """The model's."""
 
 
-def read_references(data: Path, references: Path | None) -> list[tuple[str, str]]:
+def read_references(data: Path, references: Path | None, *, encoding: str = "utf-8") -> list[tuple[str, str]]:
     """(source, its right translation) of every line.
 
     Raises `ConfigError` where there is nothing to compare translations with, or two files say what it is, `DataError`
@@ -52,7 +52,7 @@ def read_references(data: Path, references: Path | None) -> list[tuple[str, str]
         )
     if references is not None and is_pair_file(data):
         raise ConfigError(f"{data} holds both sides", received=f"--references {references}", fix="leave it out")
-    return read_parallel(data, references)
+    return read_parallel(data, references, encoding=encoding)
 
 
 def evaluate_translation(
@@ -82,7 +82,7 @@ def evaluate_translation(
             progress.advance(len(some))
     loss, tokens = teacher_forced(model, pairs)
     figures, intervals, signatures = _figures(answered)
-    figures |= {"loss": loss, "perplexity": None if loss is None else _exp(loss)}
+    figures |= {"loss": loss, "perplexity": None if loss is None else perplexity_of(loss)}
     settings = {"limit": limit, "beams": beams or model.generation.get("num_beams", 1)}
     settings |= {"max_new_tokens": stated_new_tokens(model), "target_tokens": tokens, **signatures, "confidence": 0.95}
     return {
@@ -126,11 +126,3 @@ def _figures(answered: Sequence[Translated]) -> tuple[dict[str, Any], dict[str, 
         "chrf": bootstrap(chrf_counts(given, wanted), chrf_of()),
     }
     return figures, {name: [interval.low, interval.high] for name, interval in drawn.items()}, signatures
-
-
-def _exp(nats: float) -> float | None:
-    """The perplexity; None, as JSON has no infinity, where it is beyond any number."""
-    try:
-        return math.exp(nats)
-    except OverflowError:
-        return None

@@ -30,7 +30,7 @@ from trivium.recipes.training import (
     TrainingConfig,
     begin,
     check_request,
-    evenly,
+    measured_on,
     own_device,
     require_at_least,
     require_free,
@@ -116,7 +116,7 @@ def finetune(config: FinetuneConfig) -> Run:
             model=model.network,
             tokenizer=tokenizer,
             source=source,
-            validation=evenly(_validation(config, held_out, tokenizer, here), config.training.evaluation_tokens),
+            validation=measured_on(_validation(config, held_out, tokenizer), config.training),
             generation=_generation(model, training),
             metadata={
                 "objective": "causal, on completions",
@@ -216,9 +216,7 @@ def _usable(model: LocalModel, config: FinetuneConfig) -> Tokenizer:
     return model.tokenizer
 
 
-def _validation(
-    config: FinetuneConfig, examples: Sequence[Example], tokenizer: Tokenizer, here: processes.Place
-) -> list[CausalBatch]:
+def _validation(config: FinetuneConfig, examples: Sequence[Example], tokenizer: Tokenizer) -> list[CausalBatch]:
     """Every example that fits, once: rows taken one at a time make one pass of whole batches."""
     fitting = [example for example in examples if len(example.ids) - 1 <= config.context_tokens]
     if not fitting:
@@ -226,7 +224,7 @@ def _validation(
     source = ExamplesSource(
         fitting, vocabulary_size=tokenizer.vocabulary_size, context_tokens=config.context_tokens, rows=1
     )
-    return [next(source) for _ in range(round(source.batches_per_epoch))][here.rank :: here.world]
+    return [next(source) for _ in range(round(source.batches_per_epoch))]
 
 
 def _generation(model: LocalModel, examples: Sequence[Example]) -> Mapping[str, Any]:

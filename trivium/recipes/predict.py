@@ -131,7 +131,7 @@ def stated_new_tokens(model: LocalModel) -> int:
 def _check_output(output: Path, source: str) -> None:
     if not output.absolute().parent.is_dir():
         raise StorageError("there is no folder to write this file to", received=output, fix="make the folder first")
-    if source != STDIN and output.exists() and output.samefile(source):
+    if source != STDIN and output.exists() and Path(source).exists() and output.samefile(source):
         raise ConfigError("the texts would be written over", received=output, fix="give another output")
 
 

@@ -30,7 +30,7 @@ from trivium.recipes.training import (
     TrainingConfig,
     begin,
     check_request,
-    evenly,
+    measured_on,
     own_device,
     require_at_least,
     require_free,
@@ -147,15 +147,13 @@ def pretraining_job(config: PretrainConfig, prepared: Prepared, model: nn.Module
         prepared.validation,
         context_tokens=config.batch.context_tokens,
         rows=config.batch.rows,
-        rank=here.rank,
-        world=here.world,
     )
     both_ways = architecture(config.model.architecture).kind == _BOTH_WAYS
     return Job(
         model=model,
         tokenizer=prepared.tokenizer,
         source=_source(config, prepared, reading, here),
-        validation=evenly(list(validation), config.training.evaluation_tokens),
+        validation=measured_on(list(validation), config.training),
         objective=bilm if both_ways else causal,
         carry=reading in ("stream", "varied"),
         full_rate_tokens=config.batch.context_tokens if reading == "varied" else None,

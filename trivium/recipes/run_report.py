@@ -4,17 +4,19 @@ write_run_report(run, device, validation=prepared.validation)      # a language 
 write_run_report(run, device, pairs=[(source, reference), ...])    # a translation
 """
 
+import sys
 from collections.abc import Sequence
 
 import torch
 
 from trivium.data.sentences import first_sentence
 from trivium.data.shards import TokenStore
-from trivium.errors import Unsupported
+from trivium.errors import Unsupported, UserError
 from trivium.evaluation.alignment import alignment
 from trivium.evaluation.gate_activations import GateActivations, gate_activations
 from trivium.evaluation.gradient_lag import GradientByLag, gradient_by_lag, spread_windows
 from trivium.generation.reading import context_limit
+from trivium.lm.classifying import label_ids, label_token
 from trivium.lm.load import load
 from trivium.lm.local import LocalModel
 from trivium.reports.page import Section, write
@@ -32,6 +34,7 @@ _ENDS = (".", "!", "?")
 _GATE_TEXTS, _GATE_TOKENS = 16, 128
 _SENTENCES, _TRANSLATION_TOKENS = 6, 128
 _SAMPLES, _GIVEN_TOKENS, _WRITTEN_TOKENS, _TEMPERATURE = 3, 8, 48, 0.8
+_LABELS = 10  # more would fill the page
 _LONGEST_MAP = 60  # pieces; more cannot be read
 
 
@@ -46,20 +49,28 @@ def write_run_report(
     """Writes `run.report`, from the run's metrics and from what is seen in its model, opened on `device`.
 
     Of a language model it shows how it continues the texts of `validation`, and of a recurrent one gradients by time
-    lag and gates; of a translation model, what it makes of the first of `pairs`, each a source and its reference.
-    `loss_of` is what the loss is a mean over. Under several processes the first one does it. Raises `StorageError`
-    where the page cannot be written.
+    lag and gates; of a translation model, what it makes of the first of `pairs`, each a source and its reference; of a
+    generative classifier, texts of each label. `loss_of` is what the loss is a mean over. Under several processes the
+    first one does it. A page that cannot be made is told on stderr: the run itself is done.
     """
     if not processes.place().is_first:
         return
-    model = load(run.folder, device=str(device))
-    sections = []
-    if validation is not None and model.architecture.kind == "recurrent":
-        sections += recurrent_sections(model, validation)
-    if pairs:
-        sections += translation_sections(translated(model, pairs[:_SENTENCES]))
+    try:
+        model = load(run.folder, device=str(device))
+        sections = []
+        if validation is not None and model.architecture.kind == "recurrent":
+            sections += recurrent_sections(model, validation)
+        if pairs:
+            sections += translation_sections(translated(model, pairs[:_SENTENCES]))
+        samples = of_each_label(model) if validation is None else continuations(model, validation)
+        write(run_page(_facts(run, model, loss_of, samples), sections), run.report)
+    except (UserError, torch.OutOfMemoryError, MemoryError) as error:
+        print(f"the run is saved, but no report of it could be made: {error}", file=sys.stderr)
+
+
+def _facts(run: Run, model: LocalModel, loss_of: str, samples: Sequence[tuple[str, str]]) -> RunFacts:
     here = machine.describe()
-    facts = RunFacts(
+    return RunFacts(
         name=run.folder.name,
         architecture=model.architecture.name,
         paper=model.architecture.paper,
@@ -68,9 +79,20 @@ def write_run_report(
         metrics=run.metrics(),
         settings=run.config,
         loss_of=loss_of,
-        samples=[] if validation is None else continuations(model, validation),
+        samples=samples,
     )
-    write(run_page(facts, sections), run.report)
+
+
+def of_each_label(model: LocalModel) -> list[tuple[str, str]]:
+    """(the label's token, a text of that class) of a generative classifier; nothing of other models."""
+    described = {} if model.origin is None else model.origin.described
+    if described.get("method") != "generative" or model.tokenizer is None:
+        return []
+    labels = model.labels[:_LABELS]
+    asked = [[label] for label in label_ids(model.tokenizer, labels)]
+    written = model.generate(asked, max_new_tokens=_WRITTEN_TOKENS, temperature=_TEMPERATURE, seed=0, n=_SAMPLES)
+    names = [label_token(label) for label in labels for _ in range(_SAMPLES)]
+    return [(f"{name} ", answer.text) for name, answer in zip(names, written, strict=True)]
 
 
 def continuations(model: LocalModel, text: TokenStore) -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ from trivium.recipes.training import (
     TrainingConfig,
     begin,
     check_request,
-    evenly,
+    measured_on,
     own_device,
     require_at_least,
     require_free,
@@ -192,8 +192,18 @@ def read_sentences(config: TaggingConfig) -> Sentences:
     """The sentences as the configuration shares them out. Raises `DataError` for files that cannot be used."""
     files = [read_conll(path) for path in (config.data, config.validation) if path is not None]
     labels, scheme = tag_labels(files)
+    if len(labels) < 2:
+        raise DataError(
+            "there is only one tag, so there is nothing to tell apart",
+            received=f"{config.data}: every word is {labels[0]!r}",
+            fix="check that the tag is in the last column",
+        )
     if len(files) == 2:
-        training, held_out = (file.sentences for file in files)
+        held_out = files[1].sentences
+        known = {sentence.words for sentence in held_out}
+        training = [sentence for sentence in files[0].sentences if sentence.words not in known]
+        if not training:
+            raise DataError("every sentence is in the validation too", received=config.validation)
     else:
         training, held_out = _shared_out(config.data, files[0])
     return Sentences(training=training, held_out=held_out, labels=labels, scheme=scheme)
@@ -206,8 +216,8 @@ def _shared_out(path: pathlib.Path, file: TaggedFile) -> tuple[list[TaggedSenten
         (held_out if is_held_out(" ".join(sentence.words), _HELD_OUT) else training).append(sentence)
     if not training or not held_out:
         raise DataError(
-            "there are too few sentences to hold any out",
-            received=f"{path}: {len(file.sentences)}",
+            "there are too few different sentences to hold any out",
+            received=f"{path}: {len({sentence.words for sentence in file.sentences})}",
             fix="give more, or a file of them as validation",
         )
     return training, held_out
@@ -251,7 +261,7 @@ def _validation(
     order = sorted(range(len(examples)), key=lambda index: len(examples[index].text.ids))
     cuts = range(0, len(order), config.rows)
     batches = [tagged_batch(examples, order[first : first + config.rows]) for first in cuts]
-    return evenly(batches[here.rank :: here.world], config.training.evaluation_tokens)
+    return measured_on(batches, config.training)
 
 
 # Model ---------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
 
+from trivium.data.conll import Lines, read_columns
 from trivium.data.readers import Limits, compressed, formats, jsonl, printable
 from trivium.errors import DataError
 from trivium.lm.purpose import Purpose
@@ -27,7 +28,6 @@ Text = str | list[str]
 """A text, or for tagging the words of one."""
 
 _CONLL = (".conll", ".bio", ".iob", ".iob2", ".tsv", ".tab")
-_DOCUMENT = "-DOCSTART-"
 _SHOWN = 80
 _FORMS = "lines of text (.txt), or a .jsonl file"
 
@@ -42,10 +42,9 @@ def read_texts(path: str, purpose: Purpose) -> Iterator[Text]:
     """
     kind = _kind(path, purpose)
     found = False
-    with _opened(path) as stream:
-        for text in _WAYS[kind](_lines(stream, printable(path)), printable(path), purpose):
-            found = found or bool(text)
-            yield text
+    for text in _of_conll(path) if kind == "conll" else _of_stream(kind, path, purpose):
+        found = found or bool(text)
+        yield text
     if not found:
         where = "standard input" if path == STDIN else printable(path)
         raise DataError("there are no texts here", received=where, expected="one a line")
@@ -109,8 +108,6 @@ def _lines(stream: BufferedIOBase, name: str) -> Iterator[tuple[int, str]]:
 
 # Ways to read lines --------------------------------------------------------------------------------------------------
 
-Lines = Iterator[tuple[int, str]]
-
 
 def _of_text(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
     for _, line in lines:
@@ -132,33 +129,23 @@ def _of_either(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
     yield from (_of_json if _is_object(first[1]) else _of_text)(rest, name, purpose)
 
 
-def _of_conll(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
-    """The first column, whatever stands beside it; otherwise as ``trivium.data.conll`` reads it."""
-    words: list[str] = []
-    columns = 0
-    for number, line in lines:
-        cells = line.split("\t") if "\t" in line else line.split()
-        if not line.strip() or cells[0] == _DOCUMENT:
-            if words:
-                yield words
-            words = []
-            continue
-        if not words and line.startswith("#") and len(cells) != (columns or 2):
-            continue
-        columns = columns or len(cells)
-        if len(cells) != columns or not cells[0].strip():
-            raise DataError(
-                "a line of the words cannot be read",
-                received=f"{name}, line {number}: {line[:_SHOWN]!r}",
-                expected=f"{columns} columns, as on the lines before, the word first",
-                fix="correct or remove it",
-            )
-        words.append(cells[0].strip())
-    if words:
-        yield words
+def _of_conll(path: str) -> Iterator[Text]:
+    """The first column, whatever stands beside it. The file is read twice: all its lines say which are comments."""
+
+    def lines() -> Lines:
+        with _opened(path) as stream:
+            yield from _lines(stream, printable(path))
+
+    for _, rows in read_columns(lines, printable(path), tagged=False):
+        yield [cells[0] for cells in rows]
 
 
-_WAYS = {"text": _of_text, "json": _of_json, "either": _of_either, "conll": _of_conll}
+def _of_stream(kind: str, path: str, purpose: Purpose) -> Iterator[Text]:
+    with _opened(path) as stream:
+        yield from _WAYS[kind](_lines(stream, printable(path)), printable(path), purpose)
+
+
+_WAYS = {"text": _of_text, "json": _of_json, "either": _of_either}
 
 
 def _with_first(first: tuple[int, str], rest: Lines) -> Lines:

@@ -9,7 +9,7 @@ from trivium.training.run import Run
 def train(config: TranslationConfig | ClassificationConfig | TaggingConfig) -> Run:
     """Trains a translator, a classifier or a tagger, whichever ``config`` describes; see its recipe for what is raised.
 
-    The model is in ``run.checkpoints / "best"``, and ``trivium.load(run.folder)`` opens it.
+    ``trivium.load(run.folder)`` opens the model.
     """
     if isinstance(config, TranslationConfig):
         return translation(config)

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -221,7 +222,19 @@ def train(
     # Last, since what is refused above must leave no run behind that stands in the way of the corrected one.
     run = Run.start(run_folder(recipe), resolved(recipe, steps, schedule), resume=recipe.resume)
     Trainer(run, learner, source, cadence, validation=job.validation, publish=publish, device=device, title=title).fit()
+    _tell_divergence(run)
     return run
+
+
+def _tell_divergence(run: Run) -> None:
+    """Says so where a run ended in updates that were skipped, which a reader of its last loss could not guess."""
+    rows = run.metrics()
+    if processes.place().is_first and rows and rows[-1]["loss"] is None:
+        print(
+            f"at the end the loss or its gradient was not finite, and {rows[-1]['skipped']} updates were skipped: "
+            "lower the learning rate",
+            file=sys.stderr,
+        )
 
 
 def resolved(recipe: TrainingRecipe, steps: int, schedule: ScheduleConfig) -> dict[str, Any]:
@@ -285,6 +298,16 @@ def prepare_model(model: nn.Module, training: TrainingConfig) -> None:
         compile_blocks(model)
     if processes.place().world > 1:
         (parallel.shard if training.several_processes == "shard" else parallel.replicate)(model)
+
+
+def measured_on(batches: Sequence[BatchType], training: TrainingConfig) -> list[BatchType]:
+    """This process's part of the batches to measure on, of which every process holds all: as many as are wanted.
+
+    Where there are fewer batches than processes, each measures on all of them: of a sum and a count that are both taken
+    several times over the quotient is the same.
+    """
+    here, chosen = processes.place(), evenly(batches, training.evaluation_tokens)
+    return chosen if len(chosen) < here.world else chosen[here.rank :: here.world]
 
 
 def evenly(batches: Sequence[BatchType], tokens: int | None) -> list[BatchType]:

@@ -31,7 +31,7 @@ from trivium.recipes.training import (
     TrainingConfig,
     begin,
     check_request,
-    evenly,
+    measured_on,
     own_device,
     require_at_least,
     require_free,
@@ -48,6 +48,7 @@ from trivium.training.schedules import ScheduleConfig
 
 _WARMUP_STEPS = 200
 _HELD_OUT = 0.03
+_MOST_BEAMS = 100
 
 Ids = Sequence[int]
 
@@ -146,6 +147,8 @@ class TranslationConfig:
         require_at_least(1, rows=self.rows, context_tokens=self.context_tokens, beams=self.beams)
         if not 0 < self.epochs < math.inf:
             raise ConfigError("epochs must be a finite number above 0", received=self.epochs)
+        if self.beams > _MOST_BEAMS:
+            raise ConfigError("so many beams gain nothing", received=self.beams, expected=f"at most {_MOST_BEAMS}")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError("label_smoothing must be at least 0 and below 1", received=self.label_smoothing)
         if self.validation_target is not None and self.validation_source is None:
@@ -167,15 +170,20 @@ def translation(config: TranslationConfig) -> Run:
         model: Any = build_translator(config.model, tokenizer).to(device)
         start_id: int = model.config.start_id
         files = [path for path in (config.source, config.target) if path is not None]
-        pairs = _fitting(encode_pairs(tokenizer, training), config, tell=here.is_first)
+        pairs = _fitting(encode_pairs(tokenizer, training), config, "to train on", tell=here.is_first)
+        measured = _fitting(encode_pairs(tokenizer, held_out), config, "to measure on", tell=here.is_first)
+        if not pairs:
+            raise DataError(
+                "every pair is longer than what is trained on",
+                received=f"{len(training):,} pairs",
+                expected=f"source and target of at most {config.context_tokens} tokens",
+                fix="raise context_tokens, or cut the text into sentences",
+            )
         job = Job(
             model=model,
             tokenizer=tokenizer,
             source=_source(config, pairs, start_id, tokenizer, here),
-            validation=evenly(
-                _validation(config, held_out, start_id, tokenizer, here),
-                config.training.evaluation_tokens,
-            ),
+            validation=measured_on(_validation(config, measured, start_id, tokenizer), config.training),
             objective=_objective(config),
             generation={
                 "num_beams": config.beams,
@@ -206,7 +214,12 @@ def read_pairs(config: TranslationConfig) -> tuple[list[tuple[str, str]], list[t
             raise ConfigError(f"{source} holds both sides", received=f"a target too: {target}", fix="leave it out")
     pairs = read_parallel(config.source, config.target)
     if config.validation_source is not None:
-        return pairs, read_parallel(config.validation_source, config.validation_target)
+        held_out = read_parallel(config.validation_source, config.validation_target)
+        known = {source for source, _ in held_out}
+        training = [pair for pair in pairs if pair[0] not in known]
+        if not training:
+            raise DataError("every source is in the validation too", received=config.validation_source)
+        return training, held_out
     training, held_out = [], []
     for pair in pairs:  # by the source: two translations of one sentence stand on the same side
         (held_out if is_held_out(pair[0], _HELD_OUT) else training).append(pair)
@@ -225,23 +238,21 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list
     """(source ids, target ids): the source as a prompt is read, the target without the ids that end it."""
     before, after = tokenizer.prefix_ids, tokenizer.suffix_ids
     sources = (before + ids + after for ids in tokenizer.encode_batch([source for source, _ in pairs]))
-    return list(zip(sources, tokenizer.encode_batch([target for _, target in pairs]), strict=True))
+    return list(zip(sources, tokenizer.encode_target_batch([target for _, target in pairs]), strict=True))
 
 
-def _fitting(pairs: Sequence[tuple[Ids, Ids]], config: TranslationConfig, *, tell: bool) -> list[tuple[Ids, Ids]]:
+def _fitting(
+    pairs: Sequence[tuple[Ids, Ids]], config: TranslationConfig, purpose: str, *, tell: bool
+) -> list[tuple[Ids, Ids]]:
     """The pairs that are not too long; the others are told of."""
     longest = config.context_tokens
     fitting = [pair for pair in pairs if max(len(pair[0]), len(pair[1]) + 1) <= longest]
-    if not fitting:
-        raise DataError(
-            "every pair is longer than what is trained on",
-            received=f"{len(pairs):,} pairs",
-            expected=f"source and target of at most {longest} tokens",
-            fix="raise context_tokens, or cut the text into sentences",
-        )
     if tell and len(fitting) < len(pairs):
         dropped = len(pairs) - len(fitting)
-        print(f"{dropped:,} of {len(pairs):,} pairs are longer than {longest} tokens and left out", file=sys.stderr)
+        print(
+            f"{dropped:,} of {len(pairs):,} pairs {purpose} are longer than {longest} tokens and left out",
+            file=sys.stderr,
+        )
     return fitting
 
 
@@ -264,28 +275,18 @@ def _source(
             rank=here.rank,
             world=here.world,
         )
-        return batches if decay is None else ScheduledSource(batches, decay, seed=config.seed)
+        return batches if decay is None else ScheduledSource(batches, decay, seed=config.seed, rank=here.rank)
 
     return source
 
 
 def _validation(
-    config: TranslationConfig,
-    held_out: Sequence[tuple[str, str]],
-    start_id: int,
-    tokenizer: Tokenizer,
-    here: processes.Place,
+    config: TranslationConfig, held_out: Sequence[tuple[Ids, Ids]], start_id: int, tokenizer: Tokenizer
 ) -> list[Seq2SeqBatch]:
-    """Every held-out pair once, equal lengths together, whatever its length."""
-    pairs = sorted(encode_pairs(tokenizer, held_out), key=lambda pair: (len(pair[1]), len(pair[0])))
-    cuts = range(0, len(pairs), config.rows)
-    batches = [
-        seq2seq_batch(
-            pairs, range(first, min(first + config.rows, len(pairs))), start_id=start_id, eos_id=_end(tokenizer)
-        )
-        for first in cuts
-    ]
-    return batches[here.rank :: here.world]
+    """Every held-out pair once, equal lengths together."""
+    pairs = sorted(held_out, key=lambda pair: (len(pair[1]), len(pair[0])))
+    cuts = [range(first, min(first + config.rows, len(pairs))) for first in range(0, len(pairs), config.rows)]
+    return [seq2seq_batch(pairs, cut, start_id=start_id, eos_id=_end(tokenizer)) for cut in cuts]
 
 
 def _end(tokenizer: Tokenizer) -> int:

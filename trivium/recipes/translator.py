@@ -1,12 +1,14 @@
 """The encoder-decoders that `translation` trains: one set of sizes for all, each architecture taking what it has."""
 
 import dataclasses
+import functools
 from typing import Any, Literal
 
 from torch import nn
 
 from trivium.errors import ConfigError, Unsupported
 from trivium.models import ARCHITECTURES, Architecture, architecture
+from trivium.recipes.building import build_within_memory
 from trivium.recipes.training import require_at_least
 from trivium.tokenizers import Tokenizer
 
@@ -104,7 +106,7 @@ def build_translator(config: TranslatorConfig, tokenizer: Tokenizer) -> nn.Modul
             "sharing": "all" if config.tied else "none",
             "start_id": tokenizer.pad_id,  # as Marian's decoders begin
         }
-        return entry.model_class()(entry.config_class()(**settings))
+        return _built(entry, settings)
     settings |= {"embedding_width": config.embedding_width or config.width, "start_id": tokenizer.bos_id}
     if entry.name != "cho":
         settings |= {"layers": config.layers or 1, "tied": config.tied and _can_tie(config, entry.name)}
@@ -114,7 +116,11 @@ def build_translator(config: TranslatorConfig, tokenizer: Tokenizer) -> nn.Modul
         settings["attention_width"] = config.width
     if entry.name == "luong":
         settings |= {"score": config.score, "input_feeding": config.input_feeding, "direction": config.direction}
-    return entry.model_class()(entry.config_class()(**settings))
+    return _built(entry, settings)
+
+
+def _built(entry: Architecture, settings: dict[str, Any]) -> nn.Module:
+    return build_within_memory(functools.partial(entry.model_class(), entry.config_class()(**settings)))
 
 
 def _heads(config: TranslatorConfig) -> int:

@@ -86,6 +86,15 @@ def sum_over_processes(numbers: torch.Tensor) -> torch.Tensor:
     return numbers
 
 
+def largest(number: int, device: torch.device) -> int:
+    """The largest of what the processes give, the same on each."""
+    if not dist.is_initialized():
+        return number
+    found = torch.tensor(number, dtype=torch.int64, device=device)
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return int(found)
+
+
 def any_process(flag: bool, device: torch.device) -> bool:
     """True on every process if `flag` is True on one: how ranks agree to stop at the same step."""
     if not dist.is_initialized():

@@ -97,6 +97,11 @@ class Tokenizer(Protocol):
         """`encode` of each text."""
         ...
 
+    def encode_target_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts that a network is to write for another; those of `encode_batch` where both sides share one
+        vocabulary."""
+        ...
+
     def offsets(self, text: str, special: bool = False) -> tuple[list[int], list[tuple[int, int]]]:
         """The ids as `encode` gives them, and the characters that each stands for: from, to (excluded)."""
         ...

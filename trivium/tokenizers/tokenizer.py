@@ -137,6 +137,10 @@ class JsonTokenizer:
         """`encode` of each text, several at a time."""
         return self._encode_texts([encodable(text) for text in texts])
 
+    def encode_target_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `encode_batch`: what is read and what is written share the vocabulary."""
+        return self.encode_batch(texts)
+
     def offsets(self, text: str, special: bool = False) -> tuple[list[int], list[tuple[int, int]]]:
         """The ids of ``text`` as `encode` gives them, and the characters that each stands for: from, to (excluded).
 

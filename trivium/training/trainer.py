@@ -167,10 +167,14 @@ class Trainer:
     def _evaluate(self, stop: StopRequest) -> float | None:
         """Mean loss over the validation batches of all processes; None without any, or when a signal came."""
         sums = torch.zeros(2, dtype=torch.float64)
-        for batch in self._validation:
+        own = list(self._validation)
+        for number in range(processes.largest(len(own), self._device)):
             if self._agreed(bool(stop)):
                 return None
-            sums += torch.tensor(self._learner.evaluate(batch), dtype=torch.float64)
+            # A process that is done goes through a batch again, uncounted: a sharded model computes with all or none.
+            found = self._learner.evaluate(own[number % len(own)])
+            if number < len(own):
+                sums += torch.tensor(found, dtype=torch.float64)
         total, count = processes.sum_over_processes(sums.to(self._device)).tolist()
         if self._observe is not None and processes.place().is_first:
             self._observe(self._standing.step)
@@ -194,7 +198,7 @@ class Trainer:
             scores = {int(step): loss for step, loss in now.scores.items()}
             point_to(folder / "last", now.step)
             kept = [step for step in self._run.saved_steps() if step in scores]
-            if kept:
+            if kept and self._config.keep_best:
                 point_to(folder / "best", min(kept, key=lambda step: (scores[step], step)))
             prune(folder, scores, last=self._config.keep_last, best=self._config.keep_best)
 

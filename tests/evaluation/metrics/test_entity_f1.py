@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2, IOBES
 
+from trivium.data.spans import spans
 from trivium.errors import DataError
 from trivium.evaluation.intervals import bootstrap
 from trivium.evaluation.metrics import entity_f1
-from trivium.evaluation.metrics.entity_f1 import entities, entity_counts, f1_of
+from trivium.evaluation.metrics.entity_f1 import entity_counts, f1_of
 
 THEIRS = {"iob2": IOB2, "iobes": IOBES}
 
@@ -28,7 +29,7 @@ def pairs(scheme: str) -> st.SearchStrategy[list]:
 
 def compare(predictions, references, scheme):
     ours = entity_f1(predictions, references, scheme=scheme)
-    if not any(entities(sentence, scheme=scheme) for sentence in (*predictions, *references)):
+    if not any(spans(sentence, scheme=scheme) for sentence in (*predictions, *references)):
         assert ours["f1"] == 0 and ours["per_type"] == {}  # where seqeval fails
         return
     with warnings.catch_warnings():
@@ -71,11 +72,6 @@ def test_equal_to_seqeval_on_tweets(shared_data):
     assert entity_f1(references, references, scheme="bio")["f1"] == 1
 
 
-def test_entities_that_are_not_spelt_out_are_none():
-    assert entities(["I-PER", "B-PER", "I-LOC", "B-PER", "I-PER"]) == [("PER", 1, 2), ("PER", 3, 5)]
-    assert entities(["B-PER", "I-PER", "S-LOC", "B-PER", "E-PER"], scheme="iobes") == [("LOC", 2, 3), ("PER", 3, 5)]
-
-
 def test_the_end_counts():
     predictions, references = [["B-PER", "O"]], [["B-PER", "I-PER"]]
     assert entity_f1(predictions, references)["f1"] == 0
@@ -89,6 +85,3 @@ def test_what_is_no_tag_is_refused():
         entity_f1([["O"], ["O"]], [["O"], ["O", "O"]])
     with pytest.raises(DataError, match="iob2, bio, iobes"):
         entity_f1([["O"]], [["O"]], scheme="iob1")
-    for tag in ("B", "O-PER", "", "BPER"):
-        with pytest.raises(DataError, match="none of the scheme"):
-            entities([tag])

@@ -1,7 +1,6 @@
 """What `generate`, `chat`, `predict` and `evaluate` will need: the model, what a token takes, how tokens are chosen."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from trivium.data.shards import TokenStore
 from trivium.errors import DataError
 from trivium.generation.resolve import resolve
 from trivium.generation.settings import GenerationSettings
+from trivium.lm.load import stated_generation
 from trivium.recipes.evaluate import TEXT_TASKS, EvaluateConfig, chosen_task
 from trivium.recipes.predict import PredictConfig, check_model
 from trivium.recipes.texts_to_predict import STDIN, read_texts
@@ -116,8 +116,7 @@ def _unlike_default(values: Any) -> list[tuple[str, Any]]:
 
 def _resolved(model: Saved, asked: Mapping[str, Any]) -> GenerationSettings:
     """The effective settings: what is asked, else what the model's folder says, else greedy."""
-    path = model.folder / "generation_config.json"
-    stated = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    stated = stated_generation(model.folder, model.hf)
     return resolve(stated, encoder_decoder="encoder-decoder" in model.kind, **asked)
 
 

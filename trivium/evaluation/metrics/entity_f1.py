@@ -10,15 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from trivium.data.spans import SCHEMES, Entity, spans
 from trivium.errors import DataError
 from trivium.evaluation.metrics import checks
 from trivium.evaluation.metrics.precision_recall_f1 import averages, shares
-
-SCHEMES = {"iob2": "BIO", "bio": "BIO", "iobes": "BIOES"}
-"""IOB2, also called BIO: B- begins an entity, I- goes on. IOBES: E- ends one of several words, S- is one of one."""
-
-Entity = tuple[str, int, int]
-"""Type, first word, one past the last word."""
 
 
 def entity_f1(
@@ -55,25 +50,6 @@ def f1_of(sums: np.ndarray) -> np.ndarray:
     return np.asarray(2 * sums[..., 0] / np.maximum(sums[..., 1] + sums[..., 2], 1))
 
 
-def entities(tags: Sequence[str], *, scheme: str = "iob2") -> list[Entity]:
-    """The entities that the tags of one sentence spell. Raises `DataError` for a tag that is none of the scheme."""
-    found: list[Entity] = []
-    kind, start = "", -1  # of the entity that is open
-    ends = "E" in SCHEMES[scheme]  # an entity must be closed by a tag of its own
-    for index, (letter, current) in enumerate([*(_parts(tag, scheme) for tag in tags), ("O", "")]):
-        if start >= 0 and letter in "IE" and current == kind:
-            if letter == "E":
-                found.append((kind, start, index + 1))
-                start = -1
-            continue
-        if start >= 0 and not ends:
-            found.append((kind, start, index))
-        kind, start = current, index if letter == "B" else -1
-        if letter == "S":
-            found.append((current, index, index + 1))
-    return found
-
-
 def _by_sentence(
     predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], scheme: str
 ) -> Iterator[tuple[set[Entity], set[Entity]]]:
@@ -87,15 +63,4 @@ def _by_sentence(
                 received=f"{len(given)} predicted, {len(true)} true",
                 fix="give one tag a word: that of its first piece",
             )
-        yield set(entities(given, scheme=scheme)), set(entities(true, scheme=scheme))
-
-
-def _parts(tag: str, scheme: str) -> tuple[str, str]:
-    letter, _, kind = tag.partition("-") if isinstance(tag, str) else ("", "", "")
-    if len(letter) != 1 or letter not in SCHEMES[scheme] or (letter == "O") != (kind == ""):
-        raise DataError(
-            f"a tag is none of the scheme {scheme}",
-            received=repr(tag),
-            expected="O, or one of " + ", ".join(f"{letter}-TYPE" for letter in SCHEMES[scheme] if letter != "O"),
-        )
-    return letter, kind
+        yield set(spans(given, scheme=scheme)), set(spans(true, scheme=scheme))

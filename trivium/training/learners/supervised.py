@@ -94,9 +94,11 @@ class SupervisedLearner:
         self._carried = _joined(states) if result.finite else None
         if result.finite and self._average is not None:
             self._average.update(self._updates.count)
+        # Where the loss is a mean over texts or words, the objective says how many tokens each had.
+        tokens_each = result.metrics.pop("tokens", 1.0)
         return {
             "loss": result.loss,
-            "tokens": result.count,
+            "tokens": float(round(tokens_each * result.count)),
             "learning_rate": self._updates.learning_rate,
             "gradient_norm": result.norm,
             "skipped": 0.0 if result.finite else 1.0,

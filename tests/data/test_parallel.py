@@ -29,6 +29,8 @@ def test_one_file_may_hold_both_sides(tmp_path: pathlib.Path) -> None:
         tmp_path, "a.jsonl", '{"source": "Ein Hund", "target": "A dog"}\n{"source": "Käse", "target": "cheese"}'
     )
     assert read_parallel(table) == read_parallel(lines) == wanted
+    headed = write(tmp_path, "b.tsv", "source\ttarget\nEin Hund\tA dog\nKäse\tcheese\n")
+    assert read_parallel(headed) == wanted
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: pathlib.Path) -> None:

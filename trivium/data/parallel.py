@@ -12,6 +12,7 @@ from trivium.data.documents import read_text
 from trivium.errors import DataError
 
 _TABLE, _JSON = ".tsv", ".jsonl"
+_HEADER = ("source", "target")
 _SHOWN = 60
 
 
@@ -19,7 +20,8 @@ def read_parallel(source: Path, target: Path | None = None, *, encoding: str = "
     """(source, target) of every line, white space around them removed; lines empty on both sides are left out.
 
     With ``target`` the n-th line of one file is the translation of the n-th line of the other. Without, ``source`` is
-    a .tsv of two columns or a .jsonl of {"source": ..., "target": ...}. Files may be compressed.
+    a .tsv of two columns (whose first line may be the header "source", "target") or a .jsonl of {"source": ...,
+    "target": ...}. Files may be compressed.
 
     Raises:
         DataError: files of different length, a line with one side empty, a line of another form, or no pair at all.
@@ -80,6 +82,8 @@ def _of_one_file(path: Path, encoding: str) -> Iterator[tuple[int, tuple[str, st
         if not line.strip():
             continue
         pair = _of_table(line) if suffix == _TABLE else _of_json(line)
+        if pair == _HEADER and number == 1:
+            continue
         if pair is None:
             raise DataError(
                 "a line is not a pair",

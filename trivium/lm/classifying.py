@@ -55,6 +55,7 @@ class LabelFacts:
             and isinstance(labels, list | tuple)
             and len(labels) > 0
             and all(isinstance(label, str) for label in labels)
+            and len(set(labels)) == len(labels)
             and (_is_distribution(prior, len(labels)) if prior is not None else method != "generative")
             and (context is None or (type(context) is int and context > 0))
         )

@@ -299,8 +299,9 @@ class LocalModel:
         """
         self._require("classify")
         assert self.tokenizer is not None
-        if isinstance(texts, str):
-            raise DataError("classify takes several texts", received="one text", fix="classify([text])")
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            given = "one text" if isinstance(texts, str) else "what is no text"
+            raise DataError("classify takes several texts", received=given, fix="classify([text])")
         labels = self.labels
         return [
             Label(
@@ -321,8 +322,9 @@ class LocalModel:
         """
         self._require("tag")
         assert self.tokenizer is not None
-        if isinstance(texts, str):
-            raise DataError("tag takes several texts", received="one text", fix="tag([text])")
+        if isinstance(texts, str) or not all(isinstance(word, str) and word for text in texts for word in text):
+            given = "one text" if isinstance(texts, str) else "a word that is empty, or no text"
+            raise DataError("tag takes several texts, or lists of words", received=given, fix="tag([text])")
         cut = [cut_into_words(text) for text in texts]
         found = tag_words(self.network, self.tokenizer, [words for _, words, _ in cut])
         scheme = scheme_of(self.labels)

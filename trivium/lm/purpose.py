@@ -9,6 +9,8 @@ from trivium.checkpoints.provenance import read_description
 from trivium.models import architecture
 
 Purpose = Literal["classification", "tagging", "translation"]
+_LABELLING = ("recurrent", "decoder")
+"""Kinds of language models that may predict the label of a text, or a text of a label."""
 PURPOSES: tuple[Purpose, ...] = ("classification", "tagging", "translation")
 
 
@@ -21,7 +23,7 @@ def purpose(hf: Mapping[str, Any], described: Mapping[str, Any]) -> Purpose | No
     kind, objective = architecture(str(hf["model_type"])).kind, described.get("objective")
     if kind == "classifier":  # those that can have no other head do not name it
         return "tagging" if hf.get("head") == "tagging" else "classification"
-    if objective == "classification":
+    if objective == "classification" and kind in _LABELLING:
         return "classification"
     return "translation" if kind.endswith("encoder-decoder") and objective in (None, "translation") else None
 

@@ -15,6 +15,8 @@ from trivium.evaluation.intervals import bootstrap
 from trivium.evaluation.metrics.bleu import bleu_counts, bleu_of, sacrebleu_metrics
 from trivium.evaluation.metrics.chrf import chrf_counts, chrf_of
 from trivium.lm.local import LocalModel
+from trivium.lm.scoring import TOKENS_AT_ONCE
+from trivium.lm.together import together
 from trivium.objectives.seq2seq import seq2seq
 from trivium.recipes.evaluate_text import perplexity_of
 from trivium.recipes.predict import stated_new_tokens, translate
@@ -103,11 +105,10 @@ def teacher_forced(model: LocalModel, pairs: Sequence[tuple[str, str]]) -> tuple
     assert model.tokenizer is not None and model.purpose == "translation"
     if model.tokenizer.eos_id is None:
         return None, 0
-    ids = sorted(encode_pairs(model.tokenizer, pairs), key=lambda pair: (len(pair[1]), len(pair[0])))
+    ids = encode_pairs(model.tokenizer, pairs)
     device = next(model.network.parameters()).device
     total, tokens = 0.0, 0
-    for start in range(0, len(ids), _AT_ONCE):
-        chosen = range(start, min(start + _AT_ONCE, len(ids)))
+    for chosen in together([len(source) + len(target) + 1 for source, target in ids], TOKENS_AT_ONCE):
         batch = seq2seq_batch(ids, chosen, start_id=model.config.start_id, eos_id=model.tokenizer.eos_id)
         total += float(seq2seq(model.network, batch.to(device)).total)
         tokens += batch.num_tokens

@@ -92,6 +92,8 @@ class TaggingConfig:
     """A file in columns, as of the CoNLL tasks: a word first and its tag last, an empty line between sentences."""
     validation: pathlib.Path | None = None
     """A file like `data` to measure on; null to hold out a tenth of the sentences."""
+    encoding: str = "utf-8"
+    """How the files are encoded, where they do not say so themselves."""
     output: pathlib.Path = pathlib.Path("runs")
     """Folder of all runs."""
     run: str = "tagging"
@@ -190,12 +192,14 @@ class Sentences:
 
 def read_sentences(config: TaggingConfig) -> Sentences:
     """The sentences as the configuration shares them out. Raises `DataError` for files that cannot be used."""
-    files = [read_conll(path) for path in (config.data, config.validation) if path is not None]
+    files = [
+        read_conll(path, encoding=config.encoding) for path in (config.data, config.validation) if path is not None
+    ]
     labels, scheme = tag_labels(files)
     if len(labels) < 2:
         raise DataError(
             "there is only one tag, so there is nothing to tell apart",
-            received=f"{config.data}: every word is {labels[0]!r}",
+            received=f"{config.data}: every word is {', '.join(labels)}",
             fix="check that the tag is in the last column",
         )
     if len(files) == 2:

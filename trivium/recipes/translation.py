@@ -101,6 +101,8 @@ class TranslationConfig:
     """Text to measure on; null to hold out three sentences of a hundred."""
     validation_target: pathlib.Path | None = None
     """The translation of `validation_source`."""
+    encoding: str = "utf-8"
+    """How the files are encoded, where they do not say so themselves."""
     output: pathlib.Path = pathlib.Path("runs")
     """Folder of all runs."""
     run: str = "translation"
@@ -212,9 +214,9 @@ def read_pairs(config: TranslationConfig) -> tuple[list[tuple[str, str]], list[t
     for source, target in ((config.source, config.target), (config.validation_source, config.validation_target)):
         if source is not None and target is not None and is_pair_file(source):
             raise ConfigError(f"{source} holds both sides", received=f"a target too: {target}", fix="leave it out")
-    pairs = read_parallel(config.source, config.target)
+    pairs = read_parallel(config.source, config.target, encoding=config.encoding)
     if config.validation_source is not None:
-        held_out = read_parallel(config.validation_source, config.validation_target)
+        held_out = read_parallel(config.validation_source, config.validation_target, encoding=config.encoding)
         known = {source for source, _ in held_out}
         training = [pair for pair in pairs if pair[0] not in known]
         if not training:

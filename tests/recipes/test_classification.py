@@ -89,6 +89,8 @@ def test_each_method_learns_what_tells_the_labels_apart(
     assert told["examples"] == 180 and told["context_tokens"] == 16 and sum(told["prior"]) == pytest.approx(1)
     assert told["prior"][1] == pytest.approx(0.6, abs=0.1)
     assert trace(run.folder).state == "verified"
+    page = run.report.read_text("utf-8")
+    assert "How well it does" in page and ("What it writes" in page) == (method == "generative")
 
 
 def test_a_generative_model_writes_texts_of_the_label_it_is_given(reviews: pathlib.Path, tmp_path: pathlib.Path):

@@ -84,6 +84,7 @@ def test_what_was_learnt_is_there_in_the_folder(crf: bool, columns: pathlib.Path
     found = tag_words(model.network, model.tokenizer, [words for words, _ in given])
     assert entity_f1(found, [tags for _, tags in given])["f1"] == 1.0
     assert "tag" in model.capabilities
+    assert "How well it does" in run.report.read_text("utf-8")
     (tagging_of_one,) = model.tag([["Ada", "was", "born", "in", "Rome", "on", "day", "7"]])
     assert [(span.label, span.text) for span in tagging_of_one.spans] == [("person", "Ada"), ("place", "Rome")]
 

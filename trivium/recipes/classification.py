@@ -23,9 +23,11 @@ from trivium.data.labelled_batches import examples_source, labelled_source
 from trivium.data.provenance import content_sha256
 from trivium.errors import ConfigError, DataError
 from trivium.lm.classifying import LabelFacts, Method, label_ids, label_token, read_ids, written_ids
+from trivium.lm.local import LocalModel
 from trivium.objectives.causal import causal
 from trivium.objectives.classification import classification as labelling
 from trivium.recipes.classifier import ClassifierConfig, build_classifier, check_classifier
+from trivium.recipes.evaluate_classification import evaluate_classification
 from trivium.recipes.run_report import write_run_report
 from trivium.recipes.training import (
     Job,
@@ -38,6 +40,7 @@ from trivium.recipes.training import (
     require_free,
     train,
 )
+from trivium.reports.labels import Labelled, Mistake
 from trivium.runtime import processes
 from trivium.tokenizers import SpecialTokens, Tokenizer
 from trivium.training.optimisers import OptimiserConfig
@@ -47,6 +50,7 @@ from trivium.training.schedules import ScheduleConfig
 
 _HELD_OUT = 0.1
 _WARMUP_STEPS = 20
+_REPORTED, _MISTAKES = 500, 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,8 +183,30 @@ def classification(config: ClassificationConfig) -> Run:
         )
         steps = max(2, round(config.epochs * source().batches_per_epoch))
         run = train(config, job, title="classification", default_steps=steps, usual_warmup_steps=_WARMUP_STEPS)
-        write_run_report(run, device, loss_of="a token" if config.method == "generative" else "a text")
+        write_run_report(
+            run,
+            device,
+            labelled=functools.partial(_measured, texts=texts) if texts.held_out else None,
+            loss_of="a token" if config.method == "generative" else "a text",
+        )
         return run
+
+
+def _measured(model: LocalModel, *, texts: Texts) -> Labelled:
+    """What the run's report tells of some held-out texts."""
+    result, found = evaluate_classification(model, texts.held_out, limit=_REPORTED)
+    wrong = [one for one in found if one.label != one.target]
+    figures = {name: result["metrics"][name] for name in ("accuracy", "macro_f1")}
+    return Labelled(
+        count=result["count"],
+        figures=figures,
+        intervals=result["intervals"],
+        per_label=result["metrics"]["per_label"],
+        mistakes=[
+            Mistake(text=one.text, wanted=one.target, given=f"{one.label} ({one.probability:.0%})")
+            for one in wrong[:_MISTAKES]
+        ],
+    )
 
 
 # The texts ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ write_run_report(run, device, pairs=[(source, reference), ...])    # a translati
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -19,6 +19,7 @@ from trivium.generation.reading import context_limit
 from trivium.lm.classifying import label_ids, label_token
 from trivium.lm.load import load
 from trivium.lm.local import LocalModel
+from trivium.reports.labels import Labelled, label_sections
 from trivium.reports.page import Section, write
 from trivium.reports.recurrent import GateFacts, LagCurve, gate_section, lag_section
 from trivium.reports.run import TOKEN, RunFacts, run_page
@@ -44,14 +45,16 @@ def write_run_report(
     *,
     validation: TokenStore | None = None,
     pairs: Sequence[tuple[str, str]] = (),
+    labelled: Callable[[LocalModel], Labelled] | None = None,
     loss_of: str = TOKEN,
 ) -> None:
     """Writes `run.report`, from the run's metrics and from what is seen in its model, opened on `device`.
 
     Of a language model it shows how it continues the texts of `validation`, and of a recurrent one gradients by time
     lag and gates; of a translation model, what it makes of the first of `pairs`, each a source and its reference; of a
-    generative classifier, texts of each label. `loss_of` is what the loss is a mean over. Under several processes the
-    first one does it. A page that cannot be made is told on stderr: the run itself is done.
+    model that labels, what `labelled` measures; of a generative classifier, texts of each label. `loss_of` is what the
+    loss is a mean over. Under several processes the first one does it. A page that cannot be made is told on stderr:
+    the run itself is done.
     """
     if not processes.place().is_first:
         return
@@ -62,6 +65,8 @@ def write_run_report(
             sections += recurrent_sections(model, validation)
         if pairs:
             sections += translation_sections(translated(model, pairs[:_SENTENCES]))
+        if labelled is not None:
+            sections += label_sections(labelled(model))
         samples = of_each_label(model) if validation is None else continuations(model, validation)
         write(run_page(_facts(run, model, loss_of, samples), sections), run.report)
     except (UserError, torch.OutOfMemoryError, MemoryError) as error:

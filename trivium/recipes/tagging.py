@@ -20,13 +20,16 @@ from trivium.data.batches import TaggedBatch
 from trivium.data.bucketed import BucketedSource
 from trivium.data.conll import TaggedFile, TaggedSentence, read_conll, tag_labels
 from trivium.data.provenance import file_sha256
+from trivium.data.spans import Scheme
 from trivium.data.splits import is_held_out
 from trivium.data.tagged import TaggedExample, read_words, tagged_batch, tagged_source
 from trivium.errors import ConfigError, DataError, Unsupported
+from trivium.lm.local import LocalModel
 from trivium.models import architecture
 from trivium.models.bilstm import BiLSTM, BiLSTMConfig
 from trivium.objectives.tagging import tagging as tags_of_words
 from trivium.recipes.building import build_within_memory
+from trivium.recipes.evaluate_tagging import evaluate_tagging
 from trivium.recipes.run_report import write_run_report
 from trivium.recipes.training import (
     Job,
@@ -39,6 +42,7 @@ from trivium.recipes.training import (
     require_free,
     train,
 )
+from trivium.reports.labels import Labelled, Mistake
 from trivium.runtime import processes
 from trivium.tokenizers import Tokenizer
 from trivium.training.optimisers import OptimiserConfig
@@ -49,6 +53,7 @@ from trivium.training.schedules import ScheduleConfig
 _TAGGERS = ("bilstm",)
 _WARMUP_STEPS = 20
 _HELD_OUT = 0.1
+_REPORTED, _MISTAKES = 500, 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,8 +175,27 @@ def tagging(config: TaggingConfig) -> Run:
         )
         steps = max(2, round(config.epochs * math.ceil(len(examples) / config.rows)))
         run = train(config, job, title="tagging", default_steps=steps, usual_warmup_steps=_WARMUP_STEPS)
-        write_run_report(run, device, loss_of="a word")
+        labelled = functools.partial(_measured, tagged=tagged, path=config.validation or config.data)
+        write_run_report(run, device, labelled=labelled, loss_of="a word")
         return run
+
+
+def _measured(model: LocalModel, *, tagged: "Sentences", path: pathlib.Path) -> Labelled:
+    """What the run's report tells of some held-out sentences."""
+    file = TaggedFile(sentences=tagged.held_out, scheme=tagged.scheme)
+    result, found = evaluate_tagging(model, file, path, limit=_REPORTED)
+    figures = result["metrics"]
+    wrong = [one for one in found if one.tags != one.target]
+    return Labelled(
+        count=result["count"],
+        figures={name: figures[name] for name in ("f1", "f1_macro", "token_accuracy") if name in figures},
+        intervals=result["intervals"],
+        per_label=figures.get("per_type", {}),
+        mistakes=[
+            Mistake(text=" ".join(one.words), wanted=" ".join(one.target), given=" ".join(one.tags))
+            for one in wrong[:_MISTAKES]
+        ],
+    )
 
 
 # Sentences -----------------------------------------------------------------------------------------------------------
@@ -186,7 +210,7 @@ class Sentences:
     held_out: list[TaggedSentence]
     labels: tuple[str, ...]
     """Every tag there is, in the order of class ids."""
-    scheme: str | None
+    scheme: Scheme | None
     """How tags mark spans: iob2 or iobes; None where they mark none."""
 
 

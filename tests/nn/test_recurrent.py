@@ -53,6 +53,23 @@ def test_equations(cell: str) -> None:
             same(tensor[b], last)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_one_token_without_a_gradient_is_what_the_kernel_makes_of_it(
+    rows: int, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = RecurrentLayer(6, 8, "lstm").to(dtype)
+    state = RecurrentState((torch.randn(rows, 8, dtype=dtype), torch.randn(rows, 8, dtype=dtype)))
+    x = torch.randn(rows, 1, 6, dtype=dtype)
+    for before in (None, state):
+        expected, after = layer(x, None, before)  # with a gradient it is the kernel
+        with torch.no_grad(), monkeypatch.context() as patch:
+            patch.setattr(layer, "_run", None)  # it is not asked
+            found, stepped = layer(x, None, before)
+        assert (found - expected).abs().max() < tolerance
+        assert all((a - b).abs().max() < tolerance for a, b in zip(stepped.tensors, after.tensors, strict=True))
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_ragged_rows(cell: str) -> None:
     """The final state is the one after each row's last token; a row without tokens keeps its own."""

@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from trivium.errors import Unsupported
 from trivium.nn.dropout import with_dropped_weights
+from trivium.nn.linear import linear
 from trivium.nn.state import RecurrentState, State
 
 Cell = Literal["rnn", "gru", "lstm"]
@@ -110,6 +111,8 @@ class RecurrentLayer(nn.Module):
     ) -> tuple[Float[Tensor, "B T D"], RecurrentState | None]:
         """Outputs (both directions side by side) and the state after each row's last token: None for packed
         documents. Outputs beyond a row's length are zero."""
+        if runs is None and self._takes_one_step(x):
+            return self._step(x, self.empty(x.shape[0]) if state is None else state)
         if runs is None:
             out, final = self._run(x, None if state is None else self._to_kernel(state))
             return out, self._from_kernel(final)
@@ -126,6 +129,23 @@ class RecurrentLayer(nn.Module):
         index = runs.rows
         merged = (old.index_copy(0, index, new) for old, new in zip(before.tensors, after, strict=True))
         return hidden, RecurrentState(tuple(merged))
+
+    def _takes_one_step(self, x: Float[Tensor, "B T W"]) -> bool:
+        """Whether this is one token of each row of an LSTM that writes: on a CPU its kernel lays out all weights anew
+        in every call, which takes several times as long as the step itself."""
+        whole = not (self.training and self.weight_dropout)
+        lstm = self.tensors == 2 and self.directions == 1
+        plain = not (x.is_cuda or torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type))
+        return lstm and whole and plain and x.shape[1] == 1
+
+    def _step(self, x: Float[Tensor, "B 1 W"], state: RecurrentState) -> tuple[Float[Tensor, "B 1 D"], RecurrentState]:
+        """The LSTM's equations above for one token."""
+        (h, c), (w, u, *biases) = state.tensors, self.rnn.all_weights[0]
+        gates = linear(x[:, 0], w, biases[0]) + linear(h, u, biases[1])
+        i, f, g, o = gates.chunk(4, dim=-1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h[:, None], RecurrentState((h, c))
 
     def _run(self, x: Tensor | PackedSequence, initial: Tensor | tuple[Tensor, ...] | None):
         if self.training and self.weight_dropout:

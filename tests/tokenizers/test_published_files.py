@@ -179,14 +179,18 @@ def test_tiktoken_tokens_that_merging_cannot_make(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("character", ["a", " ", "\n", "^", "🙂", "東"])
-def test_a_mebibyte_of_one_character_takes_under_two_seconds(name: str, character: str, loaded) -> None:
+def test_a_mebibyte_of_one_character_takes_time_in_proportion(name: str, character: str, loaded) -> None:
+    """Four times the text takes four times the time, not sixteen, on whatever machine."""
     text = character * ((1 << 20) // len(character.encode()))
-    began = process_time()
-    ids = loaded[name].encode(text)
-    assert process_time() - began < 2
-    began = process_time()
-    assert loaded[name].encode_batch([text]) == [ids]
-    assert process_time() - began < 2
+
+    def seconds(asked: str) -> float:
+        began = process_time()
+        ids = loaded[name].encode(asked)
+        assert loaded[name].encode_batch([asked]) == [ids]
+        return process_time() - began
+
+    quarter = seconds(text[: len(text) // 4])
+    assert seconds(text) < 8 * max(quarter, 0.05)
 
 
 def test_the_fast_encoder_serves_gpt2_and_tiktoken_files(loaded) -> None:

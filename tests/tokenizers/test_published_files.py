@@ -180,7 +180,7 @@ def test_tiktoken_tokens_that_merging_cannot_make(tmp_path) -> None:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("character", ["a", " ", "\n", "^", "🙂", "東"])
 def test_a_mebibyte_of_one_character_takes_time_in_proportion(name: str, character: str, loaded) -> None:
-    """Four times the text takes four times the time, not sixteen, on whatever machine."""
+    """Eight times the text takes eight times the time, more where it leaves the caches, and not sixty-four times."""
     text = character * ((1 << 20) // len(character.encode()))
 
     def seconds(asked: str) -> float:
@@ -189,8 +189,8 @@ def test_a_mebibyte_of_one_character_takes_time_in_proportion(name: str, charact
         assert loaded[name].encode_batch([asked]) == [ids]
         return process_time() - began
 
-    quarter = seconds(text[: len(text) // 4])
-    assert seconds(text) < 8 * max(quarter, 0.05)
+    eighth = seconds(text[: len(text) // 8])
+    assert seconds(text) < 32 * max(eighth, 0.02)
 
 
 def test_the_fast_encoder_serves_gpt2_and_tiktoken_files(loaded) -> None:

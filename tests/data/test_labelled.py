@@ -195,3 +195,14 @@ def test_of_few_texts_one_is_held_out_and_one_is_left():
     ]
     rest, held = stratified_split(few, 0.1)
     assert Counter(each.label for each in rest) == {"a": 1, "b": 1} and [each.label for each in held] == ["b"]
+
+
+def test_a_link_in_an_archive_is_not_read_as_a_text(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "texts.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("neg/1.txt", "bad")
+        link = zipfile.ZipInfo("pos/1.txt")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "../neg/1.txt")
+    with pytest.raises(DataError, match=r"a link in an archive is not followed\n  received: .*texts.zip: pos/1.txt"):
+        read_labelled(path)

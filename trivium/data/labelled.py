@@ -10,7 +10,6 @@ reviews.neg  reviews.pos               one text a line, labelled by that part of
 
 import os
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from trivium.data.readers import (
     Limits,
     PassedOver,
     ReadOptions,
+    archives,
     formats,
     json_arrays,
     jsonl,
@@ -42,8 +42,6 @@ _RECORDS = (*jsonl.SUFFIXES, *json_arrays.SUFFIXES, *tables.CSV_SUFFIXES, *table
 _ABOUT = ("readme", "license", "licence")
 # No record has a field of this name: an example is known by its line and by nothing that the line may say.
 _NO_FIELD = "\0"
-# What `zipfile` raises on files that are not what they say.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 _FORMS = "a .jsonl, .csv or .tsv file of texts and labels, or a folder or .zip with a folder or a file for each label"
 
 
@@ -247,18 +245,25 @@ def _filed(folder: Path, limits: Limits) -> Iterator[tuple[PurePosixPath, bytes]
 def _archived(path: Path, limits: Limits) -> Iterator[tuple[PurePosixPath, bytes]]:
     """The files of a .zip, with their names in it. They are never written to disk."""
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            budget = Budget(limits, path.stat().st_size)
-            for info in archive.infolist():
-                inside = PurePosixPath(printable(info.filename))
-                if not info.is_dir() and _is_text(inside):
+        with path.open("rb") as stream:
+            size = path.stat().st_size
+            archives.refuse_large_directory(stream, size)
+            budget = Budget(limits, size)
+            with zipfile.ZipFile(stream) as archive:
+                for info in archive.infolist():
+                    inside = PurePosixPath(printable(info.filename))
+                    if info.is_dir() or not _is_text(inside):
+                        continue
+                    fault = archives.zip_fault(info)
+                    if fault is not None:
+                        raise DataError(fault, received=inside, fix="unpack the archive, and give the folder")
                     with archive.open(info) as member:
                         yield inside, read_whole(bounded(member.read, budget), limits.max_file_bytes)
     except DataError as error:
         raise DataError(
             error.what, received=f"{path}: {error.received}", expected=error.expected, fix=error.fix
         ) from error
-    except (OSError, *_DAMAGE) as error:
+    except (OSError, *archives.DAMAGE) as error:
         raise DataError(
             "the archive cannot be read", received=f"{path}: {error}", fix="copy it again, or unpack it"
         ) from error

@@ -25,8 +25,7 @@ _MOST_DIRECTORY_BYTES = 64 << 20
 _MOST_NAME = 1024
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-# All that `zipfile` was seen to raise on files that are not what they say.
-_DAMAGE = (
+DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -37,6 +36,7 @@ _DAMAGE = (
     ValueError,
     LookupError,
 )
+"""All that `zipfile` was seen to raise on files that are not what they say."""
 
 
 def read(stream: BufferedReader, part: Part, options: ReadOptions) -> Iterator[Document | PassedOver]:
@@ -60,7 +60,7 @@ def read(stream: BufferedReader, part: Part, options: ReadOptions) -> Iterator[D
 def _zip(stream: BufferedReader, part: Part, options: ReadOptions) -> Iterator[Document | PassedOver]:
     size = stream.seek(0, 2)
     stream.seek(0)
-    _refuse_large_directory(stream, size)
+    refuse_large_directory(stream, size)
     budget = Budget(options.limits, size)
     try:
         with zipfile.ZipFile(stream) as archive:
@@ -69,10 +69,10 @@ def _zip(stream: BufferedReader, part: Part, options: ReadOptions) -> Iterator[D
                 if info.is_dir():
                     continue
                 content = _zip_content(archive, info)
-                yield from _member(info.filename, info.file_size, _zip_fault(info), content, budget, part, options)
+                yield from _member(info.filename, info.file_size, zip_fault(info), content, budget, part, options)
     except DataError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged(error) from error
 
 
@@ -127,13 +127,14 @@ def _zip_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[i
         try:
             member = member or archive.open(info)
             return member.read(count)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise _damaged(error) from error
 
     return read_some
 
 
-def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+def zip_fault(info: zipfile.ZipInfo) -> str | None:
+    """Why a member is not read; None where it may be."""
     # The upper half holds the mode of Unix where the archive was made there: 0o120000 is a symbolic link.
     if info.external_attr >> 16 & 0o170000 == 0o120000:
         return "a link in an archive is not followed"
@@ -144,7 +145,7 @@ def _zip_fault(info: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def _refuse_large_directory(stream: BufferedReader, size: int) -> None:
+def refuse_large_directory(stream: BufferedReader, size: int) -> None:
     """`zipfile` holds the directory of an archive in memory, at about ten times its size."""
     tail_bytes = min(size, 22 + 0xFFFF + 76)
     stream.seek(size - tail_bytes)

@@ -154,6 +154,8 @@ def test_what_is_too_long_is_left_out_on_both_sides_and_told(
     run = translation(recipe(files, tmp_path, steps=2, **held_out))
     assert run.metrics()[-1]["validation_loss"] is not None
     assert "1 of 2 pairs to measure on are longer than 100 tokens" in capsys.readouterr().err
+    page = run.report.read_text("utf-8")
+    assert "hund hund hund x" in page and "hund " * 100 not in page
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,8 @@ def translation(config: TranslationConfig) -> Run:
         start_id: int = model.config.start_id
         files = [path for path in (config.source, config.target) if path is not None]
         pairs = _fitting(encode_pairs(tokenizer, training), config, "to train on", tell=here.is_first)
-        measured = _fitting(encode_pairs(tokenizer, held_out), config, "to measure on", tell=here.is_first)
+        encoded = encode_pairs(tokenizer, held_out)
+        measured = _fitting(encoded, config, "to measure on", tell=here.is_first)
         if not pairs:
             raise DataError(
                 "every pair is longer than what is trained on",
@@ -202,7 +203,8 @@ def translation(config: TranslationConfig) -> Run:
         )
         steps = max(2, round(config.epochs * math.ceil(len(pairs) / config.rows)))
         run = train(config, job, title="translation", default_steps=steps, usual_warmup_steps=_WARMUP_STEPS)
-        write_run_report(run, device, pairs=held_out)
+        shown = [texts for texts, ids in zip(held_out, encoded, strict=True) if _fits(ids, config)]
+        write_run_report(run, device, pairs=shown)
         return run
 
 
@@ -247,15 +249,15 @@ def _fitting(
     pairs: Sequence[tuple[Ids, Ids]], config: TranslationConfig, purpose: str, *, tell: bool
 ) -> list[tuple[Ids, Ids]]:
     """The pairs that are not too long; the others are told of."""
-    longest = config.context_tokens
-    fitting = [pair for pair in pairs if max(len(pair[0]), len(pair[1]) + 1) <= longest]
+    fitting = [pair for pair in pairs if _fits(pair, config)]
     if tell and len(fitting) < len(pairs):
-        dropped = len(pairs) - len(fitting)
-        print(
-            f"{dropped:,} of {len(pairs):,} pairs {purpose} are longer than {longest} tokens and left out",
-            file=sys.stderr,
-        )
+        told = f"{len(pairs) - len(fitting):,} of {len(pairs):,} pairs {purpose}"
+        print(f"{told} are longer than {config.context_tokens} tokens and left out", file=sys.stderr)
     return fitting
+
+
+def _fits(pair: tuple[Ids, Ids], config: TranslationConfig) -> bool:
+    return max(len(pair[0]), len(pair[1]) + 1) <= config.context_tokens
 
 
 def _source(

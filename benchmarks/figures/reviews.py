@@ -13,7 +13,8 @@ the question of Ng and Jordan 2002, and of Yogatama et al. 2017 for recurrent ne
 Of the examples that a network learns from it holds a tenth out itself, to choose among its checkpoints; a bag of words
 (scikit-learn; the presence of each word) learns from all. Of a review the networks read the first 1,024 tokens. The
 test decides nothing: the settings were chosen on a tenth of the other texts, in two to five trials a network. At a rate
-of 4e-3 the discriminative LSTM did not leave chance in 600 updates on 3,200 sentences, at 1e-3 it did in 1,000; the
+of 4e-3 the discriminative LSTM did not leave chance in 600 updates on 3,200 sentences, at 1e-3 it did in 1,000 in a
+trial, and did not in the run of the table; the
 BiLSTM learned faster at 2e-3 than at 5e-3. The generative one stayed near chance up to 3,200 sentences at every rate,
 and a Transformer (llama) in its place did too. Intervals are Wilson's, 95 %, over the test texts.
 

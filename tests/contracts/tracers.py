@@ -56,6 +56,11 @@ class Tracer:
         return not self.recurrent or self.row.name in ("seq2seq", "luong")
 
     @property
+    def attends_to_its_source_with_itself(self) -> bool:
+        """Its attention is one over source and target, so that what the target has of it does not add up to 1."""
+        return self.row.name == "glm"
+
+    @property
     def without_dropout(self) -> dict[str, float]:
         """The fields that leave nothing to chance while training."""
         names = [field.name for field in dataclasses.fields(self.row.config_class())]
@@ -180,9 +185,16 @@ TRACERS = [
     Tracer(
         "bert",
         architecture("bert"),
-        {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12, "next_sentence": True},
+        {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12, "head": "pretraining"},
     ),
+    Tracer(
+        "ernie",
+        architecture("ernie"),
+        {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12, "task_types": 3},
+    ),
+    Tracer("roberta", architecture("roberta"), {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12}),
     Tracer("gpt2", architecture("gpt2"), {**_TRANSFORMER, "heads": 2, "context_tokens": 12}),
+    Tracer("xlnet", architecture("xlnet"), {**_TRANSFORMER, "heads": 2, "inner_width": 24}),
     Tracer(
         "t5 1.0",
         architecture("t5"),
@@ -203,9 +215,36 @@ TRACERS = [
         },
     ),
     Tracer(
+        "bart",
+        architecture("bart"),
+        {
+            **_TRANSFORMER,
+            "decoder_layers": 3,
+            "heads": 2,
+            "inner_width": 24,
+            "context_tokens": 12,
+            "scale_embedding": True,
+        },
+    ),
+    Tracer(
+        "glm",
+        architecture("glm"),
+        {**_TRANSFORMER, "heads": 2, "context_tokens": 12, "blank_ids": (3, 4)},
+    ),
+    Tracer(
+        "electra",
+        architecture("electra"),
+        {**_TRANSFORMER, "embedding_width": 10, "heads": 2, "inner_width": 24, "context_tokens": 12},
+    ),
+    Tracer(
         "llama",
         architecture("llama"),
         {**_TRANSFORMER, "heads": 4, "key_value_heads": 2, "head_width": 6, "inner_width": 24, "context_tokens": 12},
+    ),
+    Tracer(
+        "modernbert",
+        architecture("modernbert"),
+        {**_TRANSFORMER, "layers": 3, "heads": 2, "inner_width": 24, "local_tokens": 4, "context_tokens": 12},
     ),
 ]
 GOING_ON = [tracer for tracer in TRACERS if tracer.goes_on]

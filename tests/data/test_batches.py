@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from trivium.data.batches import CausalBatch, LabelledBatch, PreferenceBatch, Seq2SeqBatch
+from trivium.data.batches import (
+    CausalBatch,
+    LabelledBatch,
+    PermutationBatch,
+    PreferenceBatch,
+    Seq2SeqBatch,
+    SpanBatch,
+)
 
 
 def causal(rows: int, *, segments: bool = False) -> CausalBatch:
@@ -42,3 +49,18 @@ def test_nested_and_other_batches_split_and_move() -> None:
     lengths = torch.full((3,), 2)
     translation = Seq2SeqBatch(ones, lengths, ones, ones, ones.bool(), lengths)
     assert [part.source.shape for part in translation.split(3)] == [(1, 2)] * 3
+
+
+def test_token_types_ranks_and_spans_are_split_with_their_rows() -> None:
+    ones, lengths = torch.ones(3, 2, dtype=torch.long), torch.full((3,), 2)
+    typed = LabelledBatch(ones, lengths, torch.tensor([0.5, 1.0, 2.0]), token_types=torch.arange(6).reshape(3, 2))
+    assert [part.token_types.tolist() for part in typed.split(2) if part.token_types is not None] == [
+        [[0, 1], [2, 3]],
+        [[4, 5]],
+    ]
+    spans = SpanBatch(ones, lengths, starts=torch.arange(3), ends=torch.arange(3) + 1)
+    assert spans.num_tokens == 3 and [part.ends.tolist() for part in spans.split(2)] == [[1, 2], [3]]
+    mask = torch.tensor([[True, False], [True, True], [False, False]])
+    permuted = PermutationBatch(tokens=ones, ranks=ones.cumsum(1) - 1, mask=mask, lengths=lengths)
+    assert permuted.num_tokens == 3 and [part.num_tokens for part in permuted.split(3)] == [1, 2, 0]
+    assert permuted.to("meta").ranks.device.type == "meta"

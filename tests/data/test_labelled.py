@@ -9,7 +9,14 @@ from collections import Counter
 
 import pytest
 
-from trivium.data.labelled import LabelledText, labels_of, read_labelled, stratified_split, without_copies
+from trivium.data.labelled import (
+    LabelledText,
+    labels_of,
+    read_labelled,
+    split_by_text,
+    stratified_split,
+    without_copies,
+)
 from trivium.errors import DataError
 
 EXAMPLES = [("a fine film , really", "pos"), ("dull", "neg"), ('he said "no"', "neg")]
@@ -206,3 +213,39 @@ def test_a_link_in_an_archive_is_not_read_as_a_text(tmp_path: pathlib.Path) -> N
         archive.writestr(link, "../neg/1.txt")
     with pytest.raises(DataError, match=r"a link in an archive is not followed\n  received: .*texts.zip: pos/1.txt"):
         read_labelled(path)
+
+
+# Pairs and numbers ----------------------------------------------------------------------------------------------------
+
+
+def test_two_texts_with_one_label(tmp_path: pathlib.Path):
+    table = written(tmp_path / "rte.tsv", "index\tsentence1\tsentence2\tlabel\n0\tA dog.\tAn animal.\tyes\n")
+    found = read_labelled(table, text_field="sentence1", second_field="sentence2")
+    assert [(one.read, one.label) for one in found] == [(("A dog.", "An animal."), "yes")]
+    assert found[0].where.endswith("rte.tsv:2")
+    assert read_labelled(table, second_field="sentence2") == found, "the first goes with the second"
+    with pytest.raises(DataError, match=r"(?s)no field `score`.*set label_field"):
+        read_labelled(table, second_field="sentence2", label_field="score")
+    with pytest.raises(DataError, match=r"(?s)no field `hypothesis`.*set second_field"):
+        read_labelled(table, text_field="sentence1", second_field="hypothesis")
+    with pytest.raises(DataError, match="pairs are records of one file"):
+        read_labelled(tmp_path, second_field="sentence2")
+
+
+def test_a_table_whose_first_row_is_an_example(tmp_path: pathlib.Path):
+    table = written(tmp_path / "cola.tsv", 'gj04\t1\t\tHe "ran.\n')
+    found = read_labelled(table, columns=("source", "label", "mark", "sentence"))
+    assert pairs(found) == [('He "ran.', "1")] and found[0].number == 1.0 and found[0].read == 'He "ran.'
+
+
+def test_copies_of_a_pair_stand_on_one_side_and_share_both_texts():
+    examples = [LabelledText(text="a", second=str(number % 50), label="x") for number in range(100)]
+    training, held_out = split_by_text(examples, 0.2)
+    assert training and held_out and {one.read for one in training}.isdisjoint(one.read for one in held_out)
+    assert without_copies(examples, held_out) == training
+    assert without_copies([LabelledText(text="a", label="x")], held_out) == [LabelledText(text="a", label="x")]
+
+
+def test_a_label_that_is_no_number_is_told():
+    with pytest.raises(DataError, match=r"(?s)no number.*there: 'many'"):
+        _ = LabelledText(text="a", label="many", where="there").number

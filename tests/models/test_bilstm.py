@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from trivium.checkpoints.model_folder import load_model, save_folder
 from trivium.data.batches import TaggedBatch
 from trivium.errors import ConfigError, Unsupported
 from trivium.models.bilstm import SIZES, BiLSTM, BiLSTMConfig
@@ -133,3 +134,25 @@ def test_published_sizes() -> None:
     # 4 gates of h (h + e) weights and the kernel's two biases, twice
     assert encoders == {"huang": 8 * 300 * (300 + 50 + 2), "lample": 8 * 100 * (100 + 100 + 2)}
     assert all(len(model.config.labels) == 9 and model.tag.crf is not None for model in models.values())
+
+
+# Numbers and spans ---------------------------------------------------------------------------------------------------
+
+
+def test_it_may_estimate_a_number_or_find_a_span(tmp_path):
+    tokens, lengths = torch.randint(9, (2, 5)), torch.tensor([5, 3])
+    shape = {"vocabulary_size": 9, "embedding_width": 4, "width": 6}
+    for head, labels in (("regression", ("score",)), ("span", ())):
+        network = BiLSTM(BiLSTMConfig(**shape, head=head, labels=labels)).eval()
+        assert BiLSTMConfig.from_hf(network.config.to_hf()) == network.config
+        save_folder(tmp_path / head, network)
+        again = load_model(tmp_path / head)
+        hidden = again(tokens, lengths=lengths).hidden
+        if head == "regression":
+            assert again.classify(hidden, lengths).shape == (2, 1) and again.span is None
+        else:
+            scores = again.span.scores(hidden, lengths)
+            assert scores.shape == (2, 5, 2) and scores[1, 3:].isneginf().all() and again.classify is None
+            assert scores.equal(network.span.scores(network(tokens, lengths=lengths).hidden, lengths))
+    with pytest.raises(ConfigError, match="labels belong to a head"):
+        BiLSTMConfig(**shape, head="span", labels=("a",))

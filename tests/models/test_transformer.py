@@ -14,7 +14,8 @@ from trivium.generation.search.beam import beam_search
 from trivium.generation.search.hypothesis import completed
 from trivium.generation.settings import GenerationSettings, Search
 from trivium.lm.local import LocalModel
-from trivium.models.transformer import Block, Transformer, TransformerConfig
+from trivium.models.transformer import Transformer, TransformerConfig
+from trivium.nn.encoder_decoder_block import EncoderDecoderBlock
 from trivium.objectives.seq2seq import seq2seq
 from trivium.training.learners.supervised import SupervisedConfig, SupervisedLearner
 from trivium.training.optimisers import OptimiserConfig
@@ -45,7 +46,7 @@ def attention(linears: tuple[Tensor, ...], x: Tensor, source: Tensor, causal: bo
     return torch.cat(heads, -1) @ out.T + out_bias
 
 
-def step(block: Block, x: Tensor, source: Tensor | None, first: bool) -> Tensor:
+def step(block: EncoderDecoderBlock, x: Tensor, source: Tensor | None, first: bool) -> Tensor:
     """One block of one text, from the paper's equations."""
     own, cross = block.attention, block.cross_attention
 

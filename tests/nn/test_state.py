@@ -102,3 +102,45 @@ def test_memories_of_unequal_sources_join() -> None:
 def test_states_are_pytrees() -> None:
     doubled = pytree.tree_map(lambda leaf: leaf * 2, cache_state())
     assert isinstance(doubled, State) and doubled.lengths.tolist() == [2, 8, 4]
+
+
+def _remembering(rows: list[int]) -> State:
+    """A state of rows that read some of the sources 0, 1 and 2."""
+    layer = (torch.arange(3.0)[:, None, None, None].expand(3, 2, 4, 5), torch.zeros(3, 2, 4, 5))
+    cache = KeyValueCache(*(torch.arange(3 * 2 * 4 * 5.0).view(3, 2, 4, 5) for _ in range(2)))
+    return State([cache], torch.zeros(3, dtype=torch.long), Memory((layer,), torch.tensor([2, 3, 4]))).take(
+        torch.tensor(rows)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared"),
+    [([0, 0, 1, 1, 2, 2], [0, 1, 2]), ([2, 2, 2, 2, 0, 0], [2, 2, 0]), ([0, 1, 1], [0, 1, 1]), ([1, 1, 1], [1])],
+)
+def test_rows_of_one_source_share_what_is_remembered_of_it(rows: list[int], shared: list[int]) -> None:
+    state = _remembering(rows)
+    assert state.memory is not None
+    assert state.memory.tensors[0][0][:, 0, 0, 0].tolist() == shared
+    assert state.memory.lengths.tolist() == [source + 2 for source in shared]
+    assert state.memory.unshared(state.rows).lengths.tolist() == [source + 2 for source in rows]
+    for verb in (state.join(state), state.reserve(len(rows), 4), state.first(len(rows))):
+        assert verb.memory is not None and verb.memory.lengths[: len(rows)].tolist() == [source + 2 for source in rows]
+    taken = state.take(torch.arange(len(rows)).flip(0)).memory
+    assert taken is not None and taken.unshared(len(rows)).lengths.tolist() == [source + 2 for source in rows[::-1]]
+
+
+def test_what_is_no_keys_and_values_is_remembered_by_row() -> None:
+    memory = Memory(((torch.ones(2, 3), torch.ones(2, 4, 3)),), torch.tensor([3, 2]))
+    state = State([], torch.zeros(2, dtype=torch.long), memory).take(torch.tensor([0, 0, 1, 1]))
+    assert state.memory is not None and state.memory.lengths.tolist() == [3, 3, 2, 2]
+
+
+def test_reorder_is_take_in_place_up_to_the_longest_row() -> None:
+    state, rows = cache_state(), torch.tensor([2, 2, 0])
+    taken, cache = state.take(rows), state.layers[0]
+    state = State([cache], torch.tensor([1, 3, 2]))
+    beyond = cache.keys[:, :, 3:].clone()
+    done = state.reorder(rows)
+    assert done.layers[0] is cache and done.lengths.tolist() == [2, 2, 1]
+    assert torch.equal(cache.keys[:, :, :3], taken.layers[0].keys[:, :, :3])
+    assert torch.equal(cache.values[:, :, :3], -cache.keys[:, :, :3]) and torch.equal(cache.keys[:, :, 3:], beyond)

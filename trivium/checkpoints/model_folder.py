@@ -15,7 +15,7 @@ import contextlib
 import json
 import pathlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -25,14 +25,13 @@ import trivium
 from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, replaceable, verify_folder
 from trivium.checkpoints.model_card import model_card
 from trivium.checkpoints.provenance import DESCRIPTION
-from trivium.checkpoints.tensors import TensorFile, write_tensors
+from trivium.checkpoints.stored_tensors import WEIGHTS, StoredTensors
+from trivium.checkpoints.tensors import write_tensors
 from trivium.data.provenance import tokenizer_sha256
 from trivium.errors import CheckpointError, UserError
 from trivium.models import architecture
 from trivium.nn.quantized import quantising_assign
-from trivium.nn.weight_map import WeightMap, export, load_into
-
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+from trivium.nn.weight_map import export, load_into
 
 
 @runtime_checkable
@@ -50,6 +49,15 @@ class SavedTokenizer(Protocol):
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes `tokenizer.json` and its company into `folder`."""
+        ...
+
+
+@runtime_checkable
+class ToldByTensors(Protocol):
+    """A configuration of which `config.json` leaves something open that the names of the tensors tell."""
+
+    def as_stored(self, names: Collection[str]) -> Any:
+        """The configuration of a network whose tensors have these published names."""
         ...
 
 
@@ -102,7 +110,7 @@ def write_model(
     shapes = export({key: _converted(tensor, stored, "meta") for key, tensor in weights.items()}, mapping)
     values = ((key, _converted(tensor, stored)) for key, tensor in export(weights, mapping))
     writer.write_json("config.json", hf)
-    write_tensors(writer, _WEIGHTS, shapes, values)
+    write_tensors(writer, WEIGHTS, shapes, values)
     ids = {} if tokenizer is None else _special_ids(tokenizer)
     writer.write_json("generation_config.json", ids | dict(generation or {}))
     described = {"model_type": hf["model_type"], **(metadata or {})}
@@ -136,15 +144,15 @@ def load_model(
     hf = read_hf_config(folder)
     if (folder / MANIFEST).is_file():
         verify_folder(folder)
-    names = _TensorNames(folder)
+    names = StoredTensors(folder)
     dtype = dtype or names.floating_dtype()
     with torch.device("meta") if nf4 else contextlib.nullcontext():
-        model = _build(folder, hf)
+        model = _build(folder, hf, names)
     assign = quantising_assign(model, dtype=dtype) if nf4 else None
     if not nf4:
         model.to(device=device, dtype=dtype)
     mapping = architecture(hf["model_type"]).weight_map(model.config)
-    aliases = names.under_prefix_of(mapping)
+    aliases = names.known_as(mapping)
     load_into(model, mapping, aliases, lambda name: names.read(aliases[name]).to(device), assign)
     return model.eval()
 
@@ -164,90 +172,12 @@ def read_hf_config(folder: pathlib.Path) -> dict[str, Any]:
     return hf
 
 
-class _TensorNames:
-    """Where each published tensor of a folder is: in one file, or in the files that an index lists."""
-
-    def __init__(self, folder: pathlib.Path):
-        self._opened: dict[str, TensorFile] = {}
-        self._folder = folder
-        if (folder / _WEIGHTS).is_file() or not (folder / _INDEX).is_file():
-            self._require_weights()
-            self._files = dict.fromkeys(self._open(_WEIGHTS).names, _WEIGHTS)
-        else:
-            self._files = self._read_index()
-
-    def read(self, name: str) -> Tensor:
-        """One tensor, as it was saved."""
-        return self._open(self._files[name]).read(name)
-
-    def floating_dtype(self) -> torch.dtype:
-        """The dtype of the first floating tensor."""
-        tensors = (self.read(name) for name in self._files)
-        return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
-
-    def under_prefix_of(self, mapping: WeightMap) -> dict[str, str]:
-        """Name that the weight map uses -> name in the file.
-
-        They are the same, except in files saved from a bare body without its head (GPT-2's own, many encoders): there
-        the first part of each name ("transformer.", "bert.") is left out.
-        """
-        prefixes = {theirs.partition(".")[0] + "." for _, _, names in mapping.expand() for theirs in names}
-        body = {prefix for prefix in prefixes if any(_in_layer(e, prefix) for e in mapping.entries)}
-        if len(body) != 1 or any(name.startswith(tuple(prefixes)) for name in self._files):
-            return {name: name for name in self._files}
-        prefix = body.pop()
-        return {prefix + name: name for name in self._files}
-
-    def _open(self, file: str) -> TensorFile:
-        if file not in self._opened:
-            self._opened[file] = TensorFile(self._folder / file)
-        return self._opened[file]
-
-    def _read_index(self) -> dict[str, str]:
-        path = self._folder / _INDEX
-        try:
-            files = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-            listed = {str(name): str(file) for name, file in files.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
-            raise CheckpointError(f"{path} is damaged", received=error, fix="copy it again") from error
-        # A name with a folder in it would lead out of the checkpoint.
-        strange = [file for file in listed.values() if pathlib.PurePath(file).name != file]
-        absent = sorted({file for file in listed.values() if not (self._folder / file).is_file()})
-        if strange or absent:
-            raise CheckpointError(
-                f"{path} lists files that are not in the folder",
-                received=", ".join(strange or absent),
-                fix="copy or download the missing files",
-            )
-        misplaced = [name for name, file in listed.items() if name not in self._open(file).names]
-        if misplaced:
-            raise CheckpointError(
-                f"{path} lists tensors that are not in their files",
-                received=_listing(misplaced),
-                fix="copy or download the folder again",
-            )
-        return listed
-
-    def _require_weights(self) -> None:
-        if (self._folder / _WEIGHTS).is_file():
-            return
-        pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in self._folder.glob(pattern))
-        fix = "copy model.safetensors into the folder"
-        if pickled:
-            fix = "a pickle can run code when it is opened, so it never is: save it again as safetensors"
-        raise CheckpointError(
-            f"{self._folder} has no weights",
-            received=", ".join(pickled) or None,
-            expected=f"{_WEIGHTS} or {_INDEX}",
-            fix=fix,
-        )
-
-
-def _build(folder: pathlib.Path, hf: dict[str, Any]) -> nn.Module:
+def _build(folder: pathlib.Path, hf: dict[str, Any], names: StoredTensors) -> nn.Module:
     """The network that `config.json` describes, not loaded yet."""
     entry = architecture(hf["model_type"])
     try:
-        return entry.model_class()(entry.config_class().from_hf(hf))
+        config = entry.config_class().from_hf(hf)
+        return entry.model_class()(config.as_stored(names.all) if isinstance(config, ToldByTensors) else config)
     except UserError:
         raise
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:  # a size that is text, or negative
@@ -256,10 +186,6 @@ def _build(folder: pathlib.Path, hf: dict[str, Any]) -> nn.Module:
             received=f"{folder / 'config.json'}: {error}",
             fix="compare its sizes with those of a published model, or copy the folder again",
         ) from error
-
-
-def _in_layer(entry: Any, prefix: str) -> bool:
-    return any(name.startswith(prefix) and "{i}" in name for name in entry.names()[1])
 
 
 def _floating_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
@@ -278,9 +204,3 @@ def _special_ids(tokenizer: SavedTokenizer) -> dict[str, int]:
         "pad_token_id": tokenizer.pad_id,
     }
     return {name: number for name, number in ids.items() if number is not None}
-
-
-def _listing(names: Iterable[str], most: int = 20) -> str:
-    names = list(names)
-    more = [f"... and {len(names) - most} more"] if len(names) > most else []
-    return "\n".join(names[:most] + more)

@@ -134,14 +134,40 @@ class Seq2SeqBatch(Batch):
 
 @dataclass(frozen=True, eq=False)
 class LabelledBatch(Batch):
-    """One label for each row (classification)."""
+    """One label for each row: a class, or what is to be estimated (regression)."""
 
     tokens: Int[Tensor, "B T"]
     """Input ids."""
     lengths: Int[Tensor, "B"]
     """Valid positions of each row."""
-    labels: Int[Tensor, "B"]
-    """Class index of each row."""
+    labels: Int[Tensor, "B"] | Float[Tensor, "B"] | Float[Tensor, "B N"]
+    """Class index of each row; for regression one number, or N."""
+    token_types: Int[Tensor, "B T"] | None = None
+    """Which of two joined texts a position belongs to, for models that are told."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return self.rows
+
+
+@dataclass(frozen=True, eq=False)
+class SpanBatch(Batch):
+    """A stretch of positions to find in each row (answers to questions about a text)."""
+
+    tokens: Int[Tensor, "B T"]
+    """Input ids: the question and the text, joined."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each row."""
+    starts: Int[Tensor, "B"]
+    """First position of the answer; 0, the position of [CLS], where the text does not answer."""
+    ends: Int[Tensor, "B"]
+    """Last position of the answer, itself included."""
+    token_types: Int[Tensor, "B T"] | None = None
+    """Which of the two joined texts a position belongs to, for models that are told."""
 
     @property
     def rows(self) -> int:
@@ -168,6 +194,8 @@ class TaggedBatch(Batch):
     """Words of each row."""
     tags: Int[Tensor, "B W"]
     """Class index of each word."""
+    token_types: Int[Tensor, "B T"] | None = None
+    """Which of two joined texts a position belongs to, for models that are told."""
 
     @property
     def rows(self) -> int:
@@ -176,6 +204,71 @@ class TaggedBatch(Batch):
     @property
     def num_tokens(self) -> int:
         return int(self.word_lengths.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class PermutationBatch(Batch):
+    """Token prediction in an order of chance (XLNet): a position sees those of a lower rank, and its target is its own
+    token."""
+
+    tokens: Int[Tensor, "B T"]
+    """Input ids, uncorrupted."""
+    ranks: Int[Tensor, "B T"]
+    """The place of each position in the order of factorisation."""
+    mask: Bool[Tensor, "B T"]
+    """True at the positions to predict."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each row."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Texts(Batch):
+    """Texts without any target, one a row: what is embedded."""
+
+    tokens: Int[Tensor, "B T"]
+    """Input ids."""
+    lengths: Int[Tensor, "B"]
+    """Valid positions of each row."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return self.rows
+
+
+@dataclass(frozen=True, eq=False)
+class ContrastiveBatch(Batch):
+    """Texts that belong together: row b of ``first`` and row b of ``second``. The other rows are what it is told from.
+
+    The loss of a row depends on the rows beside it, so a part of such a batch is another problem than the whole."""
+
+    first: Texts
+    """One side of each pair."""
+    second: Texts
+    """The other side, B rows; the very same texts for the unsupervised loss."""
+    whole: Int[Tensor, "B"]
+    """At each row, how many rows the batch was made with: a part of a batch can be told from a whole one."""
+    negatives: Texts | None = None
+    """At each row a text that does not belong to it, though it seems to (a hard negative); B rows."""
+
+    @property
+    def rows(self) -> int:
+        return self.first.rows
+
+    @property
+    def num_tokens(self) -> int:
+        return self.rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
         raise DataError(
             "the file cannot be read",
             received=f"{path}: {error.strerror or error}",
-            fix="check its permissions, or remove it from the sources",
+            fix="check the path" if isinstance(error, FileNotFoundError) else "check its permissions",
         ) from error
     except DataError as error:
         raise PassedOver.because(error, name=path.name).error(str(path)) from error

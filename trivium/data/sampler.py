@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from trivium.data.batches import CausalBatch
-from trivium.data.order import random_number, shuffled
+from trivium.data.order import shuffled
 from trivium.data.packing import collate, document_pieces, pack
 from trivium.data.resumable import BatchSource, ShuffledSource, check_enough, check_sizes, identity_of
 from trivium.data.shards import TokenStore
+from trivium.data.windows import Windows
 
 __all__ = ["BatchSource", "PackedSource", "StreamSource", "WindowSource"]
 
@@ -55,11 +56,8 @@ class PackedSource(ShuffledSource[CausalBatch]):
 
 
 class WindowSource(ShuffledSource[CausalBatch]):
-    """Windows of one long stream of tokens, all documents in a line; for text that is one document, such as a book.
-
-    Each epoch draws a first offset and covers the stream from there by adjoining windows, in shuffled order: every
-    token is trained on equally often and, over the epochs, at every place of a window.
-    """
+    """Windows of one long stream of tokens, all documents in a line (`Windows`); for text that is one document, such
+    as a book."""
 
     def __init__(
         self, store: TokenStore, *, context_tokens: int, rows: int, seed: int = 0, rank: int = 0, world: int = 1
@@ -72,24 +70,18 @@ class WindowSource(ShuffledSource[CausalBatch]):
         """
         check_sizes(context_tokens, rows, world)
         check_enough(store, context_tokens)
-        self._store = store
-        self._width = context_tokens
-        self._first_offsets = min(context_tokens, store.num_tokens - context_tokens)
-        items = (store.num_tokens - self._first_offsets) // context_tokens
+        self._windows = Windows(store, width=context_tokens + 1, step=context_tokens, seed=seed)
         identity = identity_of("windows", store, rows, context_tokens=context_tokens)
-        super().__init__(identity, items=items, items_per_batch=rows, seed=seed, rank=rank, world=world)
+        super().__init__(identity, items=self._windows.count, items_per_batch=rows, seed=seed, rank=rank, world=world)
 
     def _batch(self, epochs: np.ndarray, places: np.ndarray) -> CausalBatch:
         share = self._share(len(places))
-        first = {int(epoch): random_number(self._seed, int(epoch), self._first_offsets) for epoch in np.unique(epochs)}
-        starts = self._shuffled_share(epochs, places) * self._width
-        starts += np.array([first[int(epoch)] for epoch in epochs[share]], dtype=np.int64)
-        ids = torch.from_numpy(self._store.gather(starts[:, None] + np.arange(self._width + 1)))
+        ids = torch.from_numpy(self._windows.read(epochs[share], self._shuffled_share(epochs, places)))
         return CausalBatch(
             tokens=ids[:, :-1].contiguous(),
             targets=ids[:, 1:].contiguous(),
-            mask=torch.ones(len(starts), self._width, dtype=torch.bool),
-            lengths=torch.full((len(starts),), self._width),
+            mask=torch.ones(len(ids), ids.shape[1] - 1, dtype=torch.bool),
+            lengths=torch.full((len(ids),), ids.shape[1] - 1),
         )
 
 

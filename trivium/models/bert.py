@@ -2,31 +2,31 @@
 
 The encoder of Vaswani et al. (2017) with the norm after each residual sum, learned positions, an
 embedding for which of two texts a token belongs to, and a head that transforms the hidden state before
-it meets the tied embedding.
+it meets the tied embedding. For a task the head is replaced (section 3.2).
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.errors import ConfigError, Unsupported
-from trivium.nn.attention.dot_product import attend, attention_probabilities
-from trivium.nn.attention.layout import Layout, plain_layout
+from trivium.errors import Unsupported
+from trivium.models import bert_format, bert_parts
+from trivium.models.head_format import Head, read_head, write_head
+from trivium.nn.classification_head import ClassificationHead, HiddenLayer
 from trivium.nn.embedded import embedded
-from trivium.nn.feedforward import ACTIVATIONS, Activation, FeedForward
-from trivium.nn.head import OutputHead
+from trivium.nn.feedforward import Activation
 from trivium.nn.initialise import normal_
-from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
 from trivium.nn.state import State
-from trivium.nn.weight_map import Fuse, Rename, WeightMap
+from trivium.nn.unpad import unpadded
+from trivium.nn.weight_map import WeightMap
 
-_ACTIVATIONS: dict[str, Activation] = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu", "silu": "silu"}
+_OWN_HEADS = {"ForPreTraining": "pretraining"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class BertConfig:
     token_types: int = 2
     """Number of texts that a row may join."""
     activation: Activation = "gelu"
-    """Non-linearity of the feed-forward layer and of the head."""
+    """Non-linearity of the feed-forward layer and of the masked head."""
     dropout: float = 0.1
     """Dropout on embeddings and residual branches."""
     attention_dropout: float = 0.1
@@ -57,162 +57,46 @@ class BertConfig:
     """Added to the variance in the layer norms."""
     tied: bool = True
     """Output weights are the input embedding."""
-    next_sentence: bool = False
-    """With the pooler and the next-sentence classifier of pre-training."""
+    head: Head | Literal["pretraining"] = "language"
+    """What the network says; "pretraining" is "language" with the next-sentence classifier beside it."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes, numbers or tags of a head that has them, in the order of its outputs."""
+    head_dropout: float | None = None
+    """Dropout before the labels; null for ``dropout``."""
+    pooler: bool = True
+    """Whether a bare body (head "none") has the pooler; heads that stand on it always do."""
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ConfigError(
-                "the heads do not divide the width",
-                received=f"width {self.width}, heads {self.heads}",
-                fix=f"choose a width that is a multiple of {self.heads}",
-            )
+        bert_format.check(self)
+
+    @property
+    def pools(self) -> bool:
+        """Whether there is a pooler."""
+        return self.head in ("pretraining", "classification", "regression") or (self.head == "none" and self.pooler)
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> "BertConfig":
         """From a ``config.json`` of ``model_type`` bert; ``Unsupported`` for what this file does not compute."""
-        activation = config.get("hidden_act", "gelu")
-        if activation not in _ACTIVATIONS:
-            raise Unsupported("hidden_act", received=activation, expected=", ".join(_ACTIVATIONS))
-        if config.get("position_embedding_type", "absolute") != "absolute":
-            raise Unsupported(
-                "position_embedding_type", received=config["position_embedding_type"], expected="absolute"
-            )
-        if config.get("is_decoder") or config.get("add_cross_attention"):
-            raise Unsupported("BERT as a decoder", received="is_decoder or add_cross_attention: true")
-        return cls(
-            vocabulary_size=config.get("vocab_size", 30522),
-            width=config.get("hidden_size", 768),
-            layers=config.get("num_hidden_layers", 12),
-            heads=config.get("num_attention_heads", 12),
-            inner_width=config.get("intermediate_size", 3072),
-            context_tokens=config.get("max_position_embeddings", 512),
-            token_types=config.get("type_vocab_size", 2),
-            activation=_ACTIVATIONS[activation],
-            dropout=config.get("hidden_dropout_prob", 0.1),
-            attention_dropout=config.get("attention_probs_dropout_prob", 0.1),
-            norm_epsilon=config.get("layer_norm_eps", 1e-12),
-            tied=config.get("tie_word_embeddings", True),
-            next_sentence=config.get("architectures") == ["BertForPreTraining"],
-        )
+        head = read_head(config, "Bert", language=("ForMaskedLM",), own=_OWN_HEADS)
+        return cls(**bert_format.read(config), **head)
+
+    def as_stored(self, names: Collection[str]) -> "BertConfig":
+        """This configuration, as the names of the stored tensors tell it: with a pooler or without."""
+        return bert_format.with_stored_pooler(self, names)
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
-        theirs = {ours: name for name, ours in _ACTIVATIONS.items()}
-        return {
-            "model_type": "bert",
-            "architectures": ["BertForPreTraining" if self.next_sentence else "BertForMaskedLM"],
-            "vocab_size": self.vocabulary_size,
-            "hidden_size": self.width,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "intermediate_size": self.inner_width,
-            "max_position_embeddings": self.context_tokens,
-            "type_vocab_size": self.token_types,
-            "hidden_act": theirs[self.activation],
-            "hidden_dropout_prob": self.dropout,
-            "attention_probs_dropout_prob": self.attention_dropout,
-            "layer_norm_eps": self.norm_epsilon,
-            "tie_word_embeddings": self.tied,
-        }
-
-
-class Attention(nn.Module):
-    """Self-attention in both directions with one fused projection for q, k and v."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.heads, self.head_width = config.heads, config.width // config.heads
-        self.qkv = Linear(config.width, 3 * config.width)
-        self.output = Linear(config.width, config.width)
-        self.dropout = config.attention_dropout
-
-    def forward(
-        self, x: Float[Tensor, "B T D"], layout: Layout, probabilities: list[Tensor] | None
-    ) -> Float[Tensor, "B T D"]:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, self.head_width)).transpose(1, 3).unbind(2)
-        if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout))
-        mixed = attend(q, k, v, layout, dropout=self.dropout if self.training else 0.0)
-        return self.output(mixed.transpose(1, 2).flatten(2))
-
-
-class Block(nn.Module):
-    """norm(x + attention(x)), then norm(x + feedforward(x))."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.attention = Attention(config)
-        self.after_attention = nn.Identity()  # seat for an adapter
-        self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.feedforward = FeedForward(config.width, config.inner_width, config.activation)
-        self.after_feedforward = nn.Identity()  # seat for an adapter
-        self.feedforward_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self, x: Float[Tensor, "B T D"], layout: Layout, probabilities: list[Tensor] | None = None
-    ) -> Float[Tensor, "B T D"]:
-        mixed = self.dropout(self.attention(x, layout, probabilities))
-        x = self.attention_norm(x + self.after_attention(mixed))
-        return self.feedforward_norm(x + self.after_feedforward(self.dropout(self.feedforward(x))))
-
-
-class MaskedHead(nn.Module):
-    """norm(act(W h + b)), then an ``OutputHead`` (its calls are ours), so that hidden states stay the last block's."""
-
-    def __init__(self, config: BertConfig, embedding: nn.Embedding) -> None:
-        super().__init__()
-        self.transform = Linear(config.width, config.width)
-        self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.activation = config.activation
-        tied_to = embedding if config.tied else None
-        self.output = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to, bias=True)
-
-    def forward(
-        self,
-        hidden: Float[Tensor, "... D"],
-        targets: Int[Tensor, "..."] | None = None,
-        weights: Float[Tensor, "..."] | None = None,
-        reduce: bool = False,
-    ) -> Float[Tensor, "..."]:
-        """As ``OutputHead.forward``."""
-        transformed = self.norm(ACTIVATIONS[self.activation](self.transform(hidden)))
-        return self.output(transformed, targets, weights, reduce)
-
-    def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
-        """Unnormalised log-probabilities of every piece."""
-        return self(hidden)
-
-    def log_prob(self, hidden: Float[Tensor, "... D"], targets: Int[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """log p(target | hidden) in nats."""
-        return self(hidden, targets)
-
-    def nll_sum(
-        self,
-        hidden: Float[Tensor, "... D"],
-        targets: Int[Tensor, "..."],
-        weights: Float[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, ""]:
-        """sum_n w_n * -log p(target_n | hidden_n) in nats; ``w`` is 1 where ``weights`` is not given."""
-        return self(hidden, targets, weights, reduce=True)
-
-
-class NextSentence(nn.Module):
-    """Whether the second text follows the first, from tanh(W h_[CLS] + b) (section 3.1, task 2)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.pooler = Linear(width, width)
-        self.output = Linear(width, 2)
-
-    def forward(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B 2"]:
-        """Unnormalised log-probabilities of (follows, does not)."""
-        return self.output(torch.tanh(self.pooler(hidden[:, 0])))
+        head = write_head(self, "Bert", language="ForMaskedLM", own=_OWN_HEADS)
+        return {"model_type": "bert", **head, **bert_format.write(self)}
 
 
 class Bert(nn.Module):
-    """Encoder-only Transformer; ``head(output.hidden)`` gives the logits of masked tokens."""
+    """Encoder-only Transformer under one head: that of ``config.head`` is there, the others are None.
+
+    ``head(output.hidden)`` gives the logits of masked tokens, ``next_sentence(output.hidden)`` those of (follows, does
+    not) (section 3.1, task 2); ``classify(output.hidden, lengths)`` the logits of classes, or numbers; ``tag`` and
+    ``span`` are a `TaggingHead` and a `SpanHead`.
+    """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -222,9 +106,17 @@ class Bert(nn.Module):
         self.token_types = nn.Embedding(config.token_types, config.width)
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.head = MaskedHead(config, self.embedding)
-        self.next_sentence = NextSentence(config.width) if config.next_sentence else None
+        self.blocks = bert_parts.blocks(config)
+        self.pooler = HiddenLayer(config.width) if config.pools else None
+        self.head = bert_parts.masked_head(config, self.embedding, config.activation)
+        self.next_sentence = (
+            ClassificationHead(config.width, 2, pooling="first", transform=self.pooler)
+            if config.head == "pretraining"
+            else None
+        )
+        self.classify = bert_parts.classifier(config, self.pooler)
+        self.tag = bert_parts.tagger(config)
+        self.span = bert_parts.span_head(config)
         self.apply(normal_)
 
     def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
@@ -244,23 +136,20 @@ class Bert(nn.Module):
     ) -> Output:
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md.
 
-        ``token_types`` says which of two joined texts a token belongs to; all are of the first where not given.
+        ``token_types`` says which of two joined texts a token belongs to; all are of the first where not given. Rows of
+        unequal ``lengths`` are computed without their padding; ``hidden`` is zero there.
         """
         if state is not None:
             raise Unsupported("an encoder reads a whole text at once", received="a state", expected="state=None")
-        x = embedded(self, tokens, embeddings)
-        layout = plain_layout(x, causal=False, lengths=lengths, segments=segments)
-        if token_types is None:
-            token_types = torch.zeros(1, 1, dtype=torch.long, device=x.device)
-        x = self.dropout(self.norm(x + self.token_types(token_types) + self.positions(layout.positions)))
-        collected: dict[str, list[Tensor]] = {name: [] for name in collect}
-        for block in self.blocks:
-            if "hidden" in collected:
-                collected["hidden"].append(x)
-            x = block(x, layout, collected.get("attention"))
-        if "hidden" in collected:
-            collected["hidden"].append(x)
-        return Output(x, collected=collected)
+        given = tokens if embeddings is None else embeddings
+        rows = unpadded(given, lengths=lengths, segments=segments, collect=collect)
+        x = embedded(self, rows.pack(tokens), rows.pack(embeddings))
+        types = rows.pack(token_types)
+        if types is None:
+            types = torch.zeros(1, 1, dtype=torch.long, device=x.device)
+        x = x + self.token_types(types) + self.positions(rows.layout.positions)
+        x = self.dropout(self.norm(x))
+        return rows.through(self.blocks, x, collect)
 
 
 SIZES = {
@@ -271,39 +160,5 @@ SIZES = {
 
 
 def weight_map(config: BertConfig) -> WeightMap:
-    """Between our names and those of ``BertForMaskedLM`` (``BertForPreTraining`` with ``next_sentence``): q, k and v
-    are one matrix here."""
-    layer, head = "bert.encoder.layer.{i}.", "cls.predictions."
-    own = layer + "attention.self."
-    modules = [
-        ("norm", "bert.embeddings.LayerNorm"),
-        ("blocks.{i}.attention.output", layer + "attention.output.dense"),
-        ("blocks.{i}.attention_norm", layer + "attention.output.LayerNorm"),
-        ("blocks.{i}.feedforward.up", layer + "intermediate.dense"),
-        ("blocks.{i}.feedforward.down", layer + "output.dense"),
-        ("blocks.{i}.feedforward_norm", layer + "output.LayerNorm"),
-        ("head.transform", head + "transform.dense"),
-        ("head.norm", head + "transform.LayerNorm"),
-    ]
-    next_sentence = [("next_sentence.pooler", "bert.pooler.dense"), ("next_sentence.output", "cls.seq_relationship")]
-    ignored = ["bert.embeddings.position_ids"]  # a buffer of old files
-    if config.next_sentence:
-        modules += next_sentence
-    else:
-        ignored += [f"{theirs}.{kind}" for _, theirs in next_sentence for kind in ("weight", "bias")]
-    entries: list[Rename | Fuse] = [
-        Rename("embedding.weight", "bert.embeddings.word_embeddings.weight"),
-        Rename("positions.weight", "bert.embeddings.position_embeddings.weight"),
-        Rename("token_types.weight", "bert.embeddings.token_type_embeddings.weight"),
-    ]
-    for kind in ("weight", "bias"):
-        entries += [Rename(f"{ours}.{kind}", f"{theirs}.{kind}") for ours, theirs in modules]
-        projections = tuple(f"{own}{name}.{kind}" for name in ("query", "key", "value"))
-        entries.append(Fuse(f"blocks.{{i}}.attention.qkv.{kind}", projections, (config.width,) * 3))
-    if config.tied:
-        entries.append(Rename("head.output.bias", head + "bias"))
-        ignored += [head + "decoder.weight", head + "decoder.bias"]
-        return WeightMap(tuple(entries), config.layers, ("head.output.weight",), tuple(ignored))
-    entries += [Rename(f"head.output.{kind}", f"{head}decoder.{kind}") for kind in ("weight", "bias")]
-    ignored.append(head + "bias")  # there, but added to nothing
-    return WeightMap(tuple(entries), config.layers, (), tuple(ignored))
+    """Between our names and those of ``BertForMaskedLM`` and its sisters with other heads."""
+    return bert_format.pretrained_map(config, "bert.")

@@ -16,11 +16,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported
-from trivium.models.own_format import check_labels, read_config, same_names, write_config
+from trivium.models.head_format import check_head
+from trivium.models.own_format import read_config, same_names, write_config
 from trivium.nn.classification_head import ClassificationHead
 from trivium.nn.embedded import embedded
 from trivium.nn.output import Output
 from trivium.nn.recurrent import KERNEL_NAMES, RecurrentLayer, backwards, collected
+from trivium.nn.span_head import SpanHead
 from trivium.nn.state import State
 from trivium.nn.tagging_head import TaggingHead
 from trivium.nn.weight_map import WeightMap
@@ -40,15 +42,16 @@ class BiLSTMConfig:
     """Number of layers, each with both directions."""
     dropout: float = 0.5
     """Dropout on the embedding, between layers and before the head."""
-    head: Literal["classification", "tagging"] = "classification"
-    """What the network says: the class of a text, or the tag of each word."""
+    head: Literal["classification", "regression", "tagging", "span"] = "classification"
+    """What the network says: the class of a text, or a number for it; the tag of each word; where an answer begins and
+    ends."""
     labels: tuple[str, ...] = ("0", "1")
-    """Names of the classes or tags, in the order of their ids."""
+    """Names of the classes, numbers or tags, in the order of their ids; none of a span."""
     crf: bool = False
     """Judge the tags of a text together, by a conditional random field."""
 
     def __post_init__(self) -> None:
-        check_labels(self.labels)
+        check_head(self.head, self.labels)
         if self.width % 2:
             raise ConfigError("width is for both directions together", received=self.width, expected="an even number")
         if self.crf and self.head != "tagging":
@@ -66,11 +69,13 @@ class BiLSTMConfig:
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> "BiLSTMConfig":
         """From a ``config.json`` of ``model_type`` trivium-bilstm; ``ConfigError`` for fields it does not have."""
-        return read_config(cls, config)
+        unnamed = {"labels": []} if config.get("head") == "span" else {}
+        return read_config(cls, {**config, **unnamed})
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json``; ``transformers`` does not know this family."""
-        return write_config(self, "trivium-bilstm", "BiLSTM")
+        named = write_config(self, "trivium-bilstm", "BiLSTM")
+        return named if self.labels else {k: v for k, v in named.items() if k not in ("id2label", "label2id")}
 
 
 class BothDirections(nn.Module):
@@ -93,7 +98,8 @@ class BothDirections(nn.Module):
 
 
 class BiLSTM(nn.Module):
-    """Encoder of whole texts; it has ``classify(output.hidden, lengths)`` or the `TaggingHead` ``tag``, never both."""
+    """Encoder of whole texts; it has ``classify(output.hidden, lengths)``, the `TaggingHead` ``tag`` or the `SpanHead`
+    ``span``, and only one of them."""
 
     def __init__(self, config: BiLSTMConfig) -> None:
         super().__init__()
@@ -102,11 +108,14 @@ class BiLSTM(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         widths = [config.embedding_width, *[config.width] * (config.layers - 1)]
         self.blocks = nn.ModuleList(BothDirections(width, config.width) for width in widths)
-        tags, classes = config.head == "tagging", len(config.labels)
-        self.classify = (
-            None if tags else ClassificationHead(config.width, classes, pooling="max", dropout=config.dropout)
-        )
-        self.tag = TaggingHead(config.width, classes, crf=config.crf, dropout=config.dropout) if tags else None
+        width, outputs, dropout = config.width, len(config.labels), config.dropout
+        self.classify = self.tag = self.span = None
+        if config.head == "tagging":
+            self.tag = TaggingHead(width, outputs, crf=config.crf, dropout=dropout)
+        elif config.head == "span":
+            self.span = SpanHead(width)
+        else:
+            self.classify = ClassificationHead(width, outputs, pooling="max", dropout=dropout)
         bound = (3 / config.embedding_width) ** 0.5  # a variance of 1 / width (Ma and Hovy 2016, section 3.1)
         nn.init.uniform_(self.embedding.weight, -bound, bound)
 
@@ -159,7 +168,7 @@ def weight_map(config: BiLSTMConfig) -> WeightMap:
     """Our names are the file's."""
     halves = ("rightwards", "leftwards")
     names = ["embedding.weight", *(f"blocks.{{i}}.{half}.{name}" for half in halves for name in KERNEL_NAMES)]
-    head = "tag" if config.head == "tagging" else "classify"
+    head = {"tagging": "tag", "span": "span"}.get(config.head, "classify")
     names += [f"{head}.output.weight", f"{head}.output.bias"]
     names += [f"tag.crf.{name}" for name in ("transitions", "start", "end") if config.crf]
     return same_names(names, layers=config.layers)

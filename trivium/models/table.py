@@ -1,10 +1,12 @@
-"""The table of architectures for people and programs: `trivium.architectures()` and `trivium models`."""
+"""The table of architectures for people and programs: `trivium.architectures()` and `trivium models`.
+
+Nothing here imports torch: the list is printed at once.
+"""
 
 from dataclasses import dataclass
 
-import torch
-
 from trivium.models import ARCHITECTURES, Architecture
+from trivium.models.parameter_counts import PARAMETERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +19,13 @@ class Row:
     developer: str
     kind: str
     parameters: dict[str, int]
-    """Trainable parameters of each published size, by its name."""
+    """Trainable parameters of each published size, by its name; none where the paper names no size."""
     loads: bool
     """Whether checkpoints that others published load here; False for families that only Trivium saves."""
 
 
 def architectures() -> tuple[Row, ...]:
-    """One row an architecture, in the order of history. Sizes are counted on networks without storage."""
+    """One row an architecture, in the order of history."""
     return tuple(_row(entry) for entry in ARCHITECTURES)
 
 
@@ -34,12 +36,6 @@ def _row(entry: Architecture) -> Row:
         paper=entry.paper,
         developer=entry.developer,
         kind=entry.kind,
-        parameters={name: _count(entry, config) for name, config in entry.sizes().items()},
+        parameters=dict(PARAMETERS.get(entry.name, {})),
         loads=any(not name.startswith("trivium-") for name in entry.model_types),
     )
-
-
-def _count(entry: Architecture, config: object) -> int:
-    with torch.device("meta"):
-        network = entry.model_class()(config)
-    return sum(parameter.numel() for parameter in network.parameters())

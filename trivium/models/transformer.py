@@ -21,23 +21,19 @@ from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported, UserError
 from trivium.models import marian_format
+from trivium.models.encoder_decoder_format import block_entries
 from trivium.models.own_format import read_config, write_config
-from trivium.nn.attention.dot_product import (
-    attend,
-    attention_probabilities,
-    cross_attend,
-    cross_attention_probabilities,
-)
-from trivium.nn.attention.layout import Layout, causal_layout, plain_layout
+from trivium.nn.attention.layout import causal_layout, plain_layout
 from trivium.nn.embedded import embedded
-from trivium.nn.feedforward import Activation, FeedForward
+from trivium.nn.encoder_decoder_block import EncoderDecoderBlock
+from trivium.nn.feedforward import Activation
 from trivium.nn.head import OutputHead
 from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.sinusoidal import SineLayout, SinusoidalPositions
 from trivium.nn.ragged import Ragged
 from trivium.nn.state import KeyValueCache, Memory, State
-from trivium.nn.weight_map import Entry, Fuse, Rename, Row, WeightMap
+from trivium.nn.weight_map import Entry, Rename, Row, WeightMap
 
 _OWN_TYPE = "trivium-transformer"
 
@@ -118,120 +114,6 @@ class TransformerConfig:
         return marian_format.write(self)
 
 
-class Attention(nn.Module):
-    """Self-attention with one fused projection for q, k and v."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.heads, self.head_width = config.heads, config.width // config.heads
-        self.qkv = Linear(config.width, 3 * config.width)
-        self.output = Linear(config.width, config.width)
-        self.dropout = config.attention_dropout
-        _glorot(self.qkv, parts=3)
-        _glorot(self.output)
-
-    def forward(
-        self, x: Float[Tensor, "B T D"], layout: Layout, cache: KeyValueCache | None, probabilities: list[Tensor] | None
-    ) -> Float[Tensor, "B T D"]:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, self.head_width)).transpose(1, 3).unbind(2)
-        if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout))
-        mixed = attend(q, k, v, layout, cache=cache, dropout=self.dropout if self.training else 0.0)
-        return self.output(mixed.transpose(1, 2).flatten(2))
-
-
-class CrossAttention(nn.Module):
-    """Attention to the source, whose keys and values are made once."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.heads, self.head_width = config.heads, config.width // config.heads
-        self.query = Linear(config.width, config.width)
-        self.key_value = Linear(config.width, 2 * config.width)
-        self.output = Linear(config.width, config.width)
-        self.dropout = config.attention_dropout
-        _glorot(self.key_value, parts=2)
-        _glorot(self.query, self.output)
-
-    def project(self, source: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
-        """Keys and values of every source position."""
-        keys, values = self.key_value(source).unflatten(-1, (2, self.heads, self.head_width)).transpose(1, 3).unbind(2)
-        return keys, values
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        memory: tuple[Tensor, ...],
-        source_lengths: Int[Tensor, "R"],
-        ragged: Ragged | None,
-        probabilities: list[Tensor] | None,
-    ) -> Float[Tensor, "B T D"]:
-        """With ``ragged`` the tokens are packed ``[1, N]`` and each looks at the source of its own row."""
-        query = self.query(x)
-        if ragged is not None:
-            query = ragged.pad(query)
-        q = query.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
-        if probabilities is not None:
-            weights = cross_attention_probabilities(q, memory[0], source_lengths).transpose(1, 2)
-            probabilities.append((weights if ragged is None else ragged.pack(weights)).transpose(1, 2))
-        dropout = self.dropout if self.training else 0.0
-        mixed = cross_attend(q, *memory, source_lengths, dropout=dropout).transpose(1, 2).flatten(2)
-        return self.output(mixed if ragged is None else ragged.pack(mixed))
-
-
-class Block(nn.Module):
-    """Self-attention, in the decoder attention to the source, and a feed-forward layer, each added to its input."""
-
-    def __init__(self, config: TransformerConfig, *, decoder: bool) -> None:
-        super().__init__()
-        self.norm_first = config.norm_first
-        self.attention = Attention(config)
-        self.after_attention = nn.Identity()  # seat for an adapter
-        self.attention_norm = nn.LayerNorm(config.width)
-        self.cross_attention = CrossAttention(config) if decoder else None
-        self.cross_attention_norm = nn.LayerNorm(config.width) if decoder else None
-        self.feedforward = FeedForward(config.width, config.inner_width, config.activation)
-        self.after_feedforward = nn.Identity()  # seat for an adapter
-        self.feedforward_norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
-        _glorot(self.feedforward.up, self.feedforward.down)
-
-    def read_source(self, source: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
-        """A decoder block's keys and values of the source: its ``memory``. A block's parameters are used by methods
-        of the block alone, which is where sharding gathers them."""
-        assert self.cross_attention is not None, "an encoder block reads no other source"
-        return self.cross_attention.project(source)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        layout: Layout,
-        cache: KeyValueCache | None = None,
-        memory: tuple[Tensor, ...] | None = None,
-        source_lengths: Int[Tensor, "R"] | None = None,
-        ragged: Ragged | None = None,
-        probabilities: list[Tensor] | None = None,
-        cross_probabilities: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        mixed = self.attention(self._given(x, self.attention_norm), layout, cache, probabilities)
-        x = self._added(x, self.after_attention(mixed), self.attention_norm)
-        if self.cross_attention is not None and self.cross_attention_norm is not None:
-            given = self._given(x, self.cross_attention_norm)
-            mixed = self.cross_attention(given, memory, source_lengths, ragged, cross_probabilities)
-            x = self._added(x, mixed, self.cross_attention_norm)
-        mixed = self.feedforward(self._given(x, self.feedforward_norm))
-        return self._added(x, self.after_feedforward(mixed), self.feedforward_norm)
-
-    def _given(self, x: Tensor, norm: nn.Module) -> Tensor:
-        """What a sub-layer is given."""
-        return norm(x) if self.norm_first else x
-
-    def _added(self, x: Tensor, made: Tensor, norm: nn.Module) -> Tensor:
-        """What a sub-layer leaves behind."""
-        total = x + self.dropout(made)
-        return total if self.norm_first else norm(total)
-
-
 class Transformer(nn.Module):
     """Encoder-decoder Transformer; ``blocks`` are the encoder's, then the decoder's."""
 
@@ -245,7 +127,7 @@ class Transformer(nn.Module):
         self.positions = SinusoidalPositions(config.width, config.positions)
         self.dropout = nn.Dropout(config.dropout)
         decoders = [False] * config.layers + [True] * config.depth_of_decoder
-        self.blocks = nn.ModuleList(Block(config, decoder=decoder) for decoder in decoders)
+        self.blocks = nn.ModuleList(_block(config, decoder=decoder) for decoder in decoders)
         self.encoder_norm = nn.LayerNorm(config.width) if config.norm_first else nn.Identity()
         self.decoder_norm = nn.LayerNorm(config.width) if config.norm_first else nn.Identity()
         tied_to = None if config.sharing == "none" else self.embedding
@@ -351,6 +233,25 @@ class Transformer(nn.Module):
         return Output(self.decoder_norm(x), state, collected=collected)
 
 
+def _block(config: TransformerConfig, *, decoder: bool) -> EncoderDecoderBlock:
+    block = EncoderDecoderBlock(
+        config.width,
+        config.heads,
+        config.inner_width,
+        config.activation,
+        decoder=decoder,
+        norm_first=config.norm_first,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+    )
+    _glorot(block.attention.qkv, parts=3)
+    _glorot(block.attention.output, block.feedforward.up, block.feedforward.down)
+    if block.cross_attention is not None:
+        _glorot(block.cross_attention.key_value, parts=2)
+        _glorot(block.cross_attention.query, block.cross_attention.output)
+    return block
+
+
 def _glorot(*linears: Linear, parts: int = 1) -> None:
     """Uniform by fan-in and fan-out (Glorot and Bengio 2010), each of the ``parts`` that are fused by itself."""
     for linear in linears:
@@ -376,7 +277,8 @@ def weight_map(config: TransformerConfig) -> WeightMap:
     ]
     for stack, first, count in (("encoder", 0, config.layers), ("decoder", config.layers, config.depth_of_decoder)):
         for i in range(count):
-            entries += _block_entries(config, f"blocks.{first + i}", f"model.{stack}.layers.{i}", stack == "decoder")
+            ours, theirs = f"blocks.{first + i}", f"model.{stack}.layers.{i}"
+            entries += block_entries(config.width, ours, theirs, decoder=stack == "decoder")
         if config.norm_first:
             entries += [Rename(f"{stack}_norm.{k}", f"model.{stack}.layer_norm.{k}") for k in ("weight", "bias")]
     ignored = [f"model.{stack}.embed_positions.weight" for stack in ("encoder", "decoder")]  # computed, in old files
@@ -388,28 +290,3 @@ def weight_map(config: TransformerConfig) -> WeightMap:
         entries.append(Rename("head.weight", "lm_head.weight"))
         return WeightMap(tuple(entries), 0, (), tuple(ignored))
     return WeightMap(tuple(entries), 0, ("head.weight",), (*ignored, "lm_head.weight"))
-
-
-def _block_entries(config: TransformerConfig, ours: str, theirs: str, decoder: bool) -> list[Rename | Fuse]:
-    modules = [
-        ("attention.output", "self_attn.out_proj"),
-        ("attention_norm", "self_attn_layer_norm"),
-        ("feedforward.up", "fc1"),
-        ("feedforward.down", "fc2"),
-        ("feedforward_norm", "final_layer_norm"),
-    ]
-    fused = [("attention.qkv", "self_attn", "qkv")]
-    if decoder:
-        modules += [
-            ("cross_attention.query", "encoder_attn.q_proj"),
-            ("cross_attention.output", "encoder_attn.out_proj"),
-            ("cross_attention_norm", "encoder_attn_layer_norm"),
-        ]
-        fused.append(("cross_attention.key_value", "encoder_attn", "kv"))
-    entries: list[Rename | Fuse] = []
-    for kind in ("weight", "bias"):
-        entries += [Rename(f"{ours}.{mine}.{kind}", f"{theirs}.{yours}.{kind}") for mine, yours in modules]
-        for mine, yours, letters in fused:
-            names = tuple(f"{theirs}.{yours}.{letter}_proj.{kind}" for letter in letters)
-            entries.append(Fuse(f"{ours}.{mine}.{kind}", names, (config.width,) * len(letters)))
-    return entries

@@ -6,13 +6,29 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from trivium.nn.feedforward import ACTIVATIONS, Activation
+from trivium.nn.linear import Linear
+
 Pooling = Literal["first", "last", "mean", "max"]
+
+
+class HiddenLayer(nn.Module):
+    """act(W dropout(x) + b): BERT's pooler, and the first layer of the classifiers of RoBERTa, ELECTRA, BART and T5."""
+
+    def __init__(self, width: int, activation: Activation = "tanh", *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = Linear(width, width)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return ACTIVATIONS[self.activation](self.linear(self.dropout(x)))
 
 
 class ClassificationHead(nn.Module):
     """One vector for a row (its first or last position, or the mean or maximum over them), then a linear layer.
 
-    ``transform`` stands between the two: BERT's pooler, a highway layer.
+    ``transform`` stands between the two: a `HiddenLayer`, a highway layer.
     """
 
     def __init__(

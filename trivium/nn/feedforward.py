@@ -22,36 +22,45 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """W_2 act(W_1 x) (Vaswani et al. 2017, eq. 2)."""
+    """W_2 act(W_1 x) (Vaswani et al. 2017, eq. 2), with ``dropout`` before W_2 where it is given (BART, T5)."""
 
-    def __init__(self, width: int, inner_width: int, activation: Activation, *, bias: bool = True) -> None:
+    def __init__(
+        self, width: int, inner_width: int, activation: Activation, *, bias: bool = True, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.up = Linear(width, inner_width, bias=bias)
         self.down = Linear(inner_width, width, bias=bias)
-        self.activation = activation
+        self.activation, self.dropout = activation, dropout
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        return self.down(ACTIVATIONS[self.activation](self.up(x)))
+        inner = ACTIVATIONS[self.activation](self.up(x))
+        return self.down(F.dropout(inner, self.dropout, self.training) if self.dropout else inner)
 
 
 class GatedFeedForward(nn.Module):
     """W_down (act(W_gate x) * W_up x) (Shazeer 2020, "GLU Variants Improve Transformer", eq. 6).
 
-    Gate and up are one matrix: a single larger product is faster than two, most of all for one token.
+    Gate and up are one matrix: a single larger product is faster than two, most of all for one token. ``dropout``
+    stands before W_down where it is given (T5).
     """
 
-    def __init__(self, width: int, inner_width: int, activation: Activation, *, bias: bool = False) -> None:
+    def __init__(
+        self, width: int, inner_width: int, activation: Activation, *, bias: bool = False, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.gate_up = Linear(width, 2 * inner_width, bias=bias)
         self.down = Linear(inner_width, width, bias=bias)
-        self.activation = activation
+        self.activation, self.dropout = activation, dropout
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        gate_up = self.gate_up(x)
+        inner = self._gated(self.gate_up(x))
+        return self.down(F.dropout(inner, self.dropout, self.training) if self.dropout else inner)
+
+    def _gated(self, gate_up: Float[Tensor, "... G"]) -> Float[Tensor, "... F"]:
         if self.activation == "silu" and torch.is_grad_enabled():
-            return self.down(_SwiGLU.apply(gate_up))
+            return _SwiGLU.apply(gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
-        return self.down(ACTIVATIONS[self.activation](gate) * up)
+        return ACTIVATIONS[self.activation](gate) * up
 
 
 class _SwiGLU(torch.autograd.Function):

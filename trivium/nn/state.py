@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trivium.errors import Unsupported
+from trivium.nn.memory import Memory, with_rows
 
 
 @runtime_checkable
@@ -81,7 +82,14 @@ class KeyValueCache:
         return self.keys.shape[2]
 
     def take(self, rows: Int[Tensor, "R"]) -> Self:
-        return type(self)(self.keys[rows], self.values[rows])
+        return type(self)(self.keys.index_select(0, rows), self.values.index_select(0, rows))
+
+    def reorder(self, rows: Int[Tensor, "B"], span: int) -> Self:
+        """``take`` in place, of the first ``span`` slots: the room beyond them is not moved."""
+        for tensor in (self.keys, self.values):
+            used = tensor[:, :, :span]
+            used.copy_(used.index_select(0, rows))
+        return self
 
     def join(self, other: Self) -> Self:
         assert self.capacity == other.capacity, (self.capacity, other.capacity)
@@ -141,7 +149,7 @@ class RecurrentState:
         )
 
     def reserve(self, rows: int, capacity: int) -> Self:
-        return type(self)(tuple(_with_rows(tensor, rows) for tensor in self.tensors))
+        return type(self)(tuple(with_rows(tensor, rows) for tensor in self.tensors))
 
     def first(self, rows: int) -> Self:
         return type(self)(tuple(tensor[:rows] for tensor in self.tensors))
@@ -152,84 +160,6 @@ class RecurrentState:
 
     def detach(self) -> Self:
         return type(self)(tuple(tensor.detach() for tensor in self.tensors))
-
-
-@dataclass
-class Memory:
-    """What a decoder reads of its source: per decoder layer whatever that layer made of it, and the source lengths.
-
-    ``tensors[i]`` is layer ``i``'s tuple (projected keys and values, or encoder outputs); every
-    tensor has the row first.
-    """
-
-    tensors: tuple[tuple[Float[Tensor, "B ..."], ...], ...]
-    lengths: Int[Tensor, "B"]
-
-    def take(self, rows: Int[Tensor, "R"]) -> Self:
-        return type(self)(tuple(tuple(t[rows] for t in layer) for layer in self.tensors), self.lengths[rows])
-
-    def join(self, other: Self) -> Self:
-        """The rows of both; sources of unequal padded length are padded to the longer (masks go by ``lengths``)."""
-        layers = zip(self.tensors, other.tensors, strict=True)
-        tensors = tuple(tuple(_join_padded(a, b) for a, b in zip(ours, theirs, strict=True)) for ours, theirs in layers)
-        return type(self)(tensors, torch.cat([self.lengths, other.lengths]))
-
-    def reserve(self, rows: int) -> Self:
-        """A copy with room for ``rows`` sources, ours first."""
-        tensors = tuple(tuple(_with_rows(tensor, rows) for tensor in layer) for layer in self.tensors)
-        return type(self)(tensors, _with_rows(self.lengths, rows))
-
-    def first(self, rows: int) -> Self:
-        """The first rows, as a view."""
-        return type(self)(tuple(tuple(t[:rows] for t in layer) for layer in self.tensors), self.lengths[:rows])
-
-    def put(self, rows: Int[Tensor, "R"], other: Self) -> Self:
-        """With ``other``'s rows copied to ``rows``; room for longer sources is made where they need it."""
-        layers = zip(self.tensors, other.tensors, strict=True)
-        tensors = tuple(
-            tuple(_put_padded(ours, rows, theirs) for ours, theirs in zip(*pair, strict=True)) for pair in layers
-        )
-        return type(self)(tensors, self.lengths.index_copy(0, rows, other.lengths))
-
-    def detach(self) -> Self:
-        return type(self)(tuple(tuple(t.detach() for t in layer) for layer in self.tensors), self.lengths)
-
-
-def _join_padded(a: Tensor, b: Tensor) -> Tensor:
-    """Concatenate rows, zero-padding every other dimension to the larger of the two."""
-    shape = _larger(a, b)
-    return torch.cat([_padded(a, shape), _padded(b, shape)])
-
-
-def _put_padded(ours: Tensor, rows: Tensor, theirs: Tensor) -> Tensor:
-    """``ours`` with ``theirs`` at ``rows``, in place where they fit."""
-    if theirs.data_ptr() == ours.data_ptr():  # a view of our first rows
-        return ours
-    shape = _larger(ours, theirs)
-    room = _padded(ours, shape)
-    room[rows] = _padded(theirs, shape)
-    return room
-
-
-def _larger(a: Tensor, b: Tensor) -> list[int]:
-    return [max(x, y) for x, y in zip(a.shape[1:], b.shape[1:], strict=True)]
-
-
-def _padded(tensor: Tensor, shape: list[int]) -> Tensor:
-    """Zeros to the right of every dimension but the first, up to ``shape``."""
-    if list(tensor.shape[1:]) == shape:
-        return tensor
-    out = tensor.new_zeros(tensor.shape[0], *shape)
-    out[tuple(slice(0, size) for size in tensor.shape)] = tensor
-    return out
-
-
-def _with_rows(tensor: Tensor, rows: int) -> Tensor:
-    """A copy with ``rows`` rows, those that ``tensor`` does not have filled with zeros."""
-    assert rows >= tensor.shape[0], (rows, tensor.shape[0])
-    out = tensor.new_zeros(rows, *tensor.shape[1:])
-    out[: tensor.shape[0]] = tensor
-    return out
 
 
 @dataclass
@@ -252,14 +182,28 @@ class State:
 
     def take(self, rows: Int[Tensor, "R"]) -> "State":
         """Rows in the given order, repeated (beams) or dropped (finished requests)."""
-        memory = None if self.memory is None else self.memory.take(rows)
+        memory = self.memory
+        if memory is not None and memory.lengths.shape[0]:
+            memory = memory.take(rows // (self.rows // memory.lengths.shape[0]))
         return State([layer.take(rows) for layer in self.layers], self.lengths[rows], memory)
+
+    def reorder(self, rows: Int[Tensor, "B"]) -> "State":
+        """``take`` of as many rows as there are, each in the place of one that reads the same source; we are consumed.
+
+        What was read of the sources stays where it is, and caches are written in place, as far as they are in use.
+        """
+        span = int(self.lengths.max())
+        layers = [
+            layer.reorder(rows, span) if isinstance(layer, KeyValueCache) else layer.take(rows) for layer in self.layers
+        ]
+        return State(layers, self.lengths[rows], self.memory)
 
     def join(self, other: "State") -> "State":
         """The rows of both, ours first: requests that arrive between two steps."""
         assert (self.memory is None) == (other.memory is None), "a state with memory joins one with memory"
         layers = [a.join(b) for a, b in zip(self.layers, other.layers, strict=True)]
-        memory = None if self.memory is None or other.memory is None else self.memory.join(other.memory)
+        mine, others = self._unshared_memory(), other._unshared_memory()
+        memory = None if mine is None or others is None else mine.join(others)
         return State(layers, torch.cat([self.lengths, other.lengths]), memory)
 
     def keep(self, mask: Bool[Tensor, "B"]) -> "State":
@@ -274,13 +218,15 @@ class State:
 
     def reserve(self, rows: int, capacity: int) -> "State":
         """A copy with room for ``rows`` requests of ``capacity`` tokens: ours first, the others empty."""
-        memory = None if self.memory is None else self.memory.reserve(rows)
+        memory = self._unshared_memory()
+        memory = None if memory is None else memory.reserve(rows)
         layers = [layer.reserve(rows, capacity) for layer in self.layers]
-        return State(layers, _with_rows(self.lengths, rows), memory)
+        return State(layers, with_rows(self.lengths, rows), memory)
 
     def first(self, rows: int) -> "State":
         """The first rows, as a view where the layers are written in place."""
-        memory = None if self.memory is None else self.memory.first(rows)
+        memory = self._unshared_memory()
+        memory = None if memory is None else memory.first(rows)
         return State([layer.first(rows) for layer in self.layers], self.lengths[:rows], memory)
 
     def put(self, rows: Int[Tensor, "R"], other: "State") -> "State":
@@ -288,7 +234,8 @@ class State:
         assert (self.memory is None) == (other.memory is None), "a state with memory takes rows with memory"
         span = int(other.lengths.max())
         layers = [ours.put(rows, theirs, span) for ours, theirs in zip(self.layers, other.layers, strict=True)]
-        memory = None if self.memory is None or other.memory is None else self.memory.put(rows, other.memory)
+        mine, others = self._unshared_memory(), other._unshared_memory()
+        memory = None if mine is None or others is None else mine.put(rows, others)
         return State(layers, self.lengths.index_copy(0, rows, other.lengths), memory)
 
     def detach(self) -> "State":
@@ -296,6 +243,9 @@ class State:
         memory = None if self.memory is None else self.memory.detach()
         return State([layer.detach() for layer in self.layers], self.lengths, memory)
 
+    def _unshared_memory(self) -> Memory | None:
+        return None if self.memory is None else self.memory.unshared(self.rows)
 
-for _kind in (KeyValueCache, RecurrentState, Memory, State):
+
+for _kind in (KeyValueCache, RecurrentState, State):
     pytree.register_dataclass(_kind)

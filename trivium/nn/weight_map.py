@@ -61,7 +61,7 @@ class Row:
         return (self.ours,), (self.theirs,)
 
     def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
-        return [theirs[0][0]]
+        return [theirs[0].squeeze(0)]  # a matrix of several rows stays one, and is found to have another shape
 
     def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
         return [ours[0][None]]
@@ -121,7 +121,31 @@ class Stack:
         return [part.contiguous() for part in ours[0].unbind()]
 
 
-Entry = Rename | Transpose | Row | Fuse | Split | Stack
+@dataclass(frozen=True)
+class Heads:
+    """Projections that they keep with the heads apart, ``[D, H, K]`` (XLNet): one under another they are ours,
+    ``[n H K, D]``; one that leads back from the heads (``outwards``) is ``[D, H K]``."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    heads: int
+    outwards: bool = False
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (self.ours,), self.theirs
+
+    def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
+        if any(tensor.dim() != 3 or tensor.shape[1] != self.heads for tensor in theirs):
+            raise RuntimeError(f"not matrices of {self.heads} heads")
+        flat = [tensor.flatten(1) for tensor in theirs]
+        return flat if self.outwards else [torch.cat([matrix.mT for matrix in flat])]
+
+    def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
+        flat = ours if self.outwards else [part.mT for part in ours[0].chunk(len(self.theirs))]
+        return [matrix.reshape(matrix.shape[0], self.heads, -1).contiguous() for matrix in flat]
+
+
+Entry = Rename | Transpose | Row | Fuse | Split | Stack | Heads
 
 
 @dataclass(frozen=True)

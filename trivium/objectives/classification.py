@@ -6,12 +6,13 @@ from torch import nn
 
 from trivium.data.batches import LabelledBatch
 from trivium.objectives.loss import Loss
+from trivium.objectives.reading import read
 
 
 def classification(model: nn.Module, batch: LabelledBatch) -> Loss:
     """Cross-entropy (nats) of the labels; the metric ``correct`` counts the rows whose likeliest class is theirs,
     "tokens" what was read."""
-    output = model(batch.tokens, lengths=batch.lengths)
+    output = read(model, batch)
     logits = model.classify(output.hidden, batch.lengths)
     total = F.cross_entropy(logits, batch.labels, reduction="sum")
     count = torch.tensor(float(batch.rows), dtype=total.dtype, device=total.device)

@@ -5,6 +5,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, models
 
+from trivium.tokenizers.around import put_around
 from trivium.tokenizers.files import CONFIG, damaged, read_config, read_text
 from trivium.tokenizers.special import BERT, SpecialTokens
 from trivium.tokenizers.wordpiece import wordpiece_tokenizer
@@ -44,4 +45,5 @@ def from_vocabulary_lines(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
         chinese_characters_apart=given.get("tokenize_chinese_chars", True),
         tidy=True,
     )
+    put_around(backend, special)
     return backend, {**CONFIG, **special.named()}

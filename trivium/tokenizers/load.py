@@ -94,6 +94,9 @@ def _from_json(path: Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
         backend = tokenizers.Tokenizer.from_str(_with_special(text, config))
     except Exception as error:  # the Rust library raises plain Exception for every malformed file
         raise damaged(path, str(error)) from error
+    # Files of sentence encoders cut and fill every text to one length: how much is read is the model's to say.
+    backend.no_truncation()
+    backend.no_padding()
     return backend, config
 
 

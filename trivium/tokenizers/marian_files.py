@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from trivium.errors import StorageError, TokenizerError, Unsupported
 from trivium.tokenizers.files import damaged, read_bytes, read_config, read_vocabulary
+from trivium.tokenizers.joined import Joined, Text
 from trivium.tokenizers.metaspace import MARKER
 from trivium.tokenizers.sentencepiece import from_model_file
 from trivium.tokenizers.tokenizer import encodable
@@ -197,6 +198,15 @@ class MarianTokenizer:
                 places += [(begin + first, begin + last) for _, (first, last) in cut]
             begin = end
         return ids, places
+
+    def encode_joined(
+        self, texts: Sequence[Text], longest: int | None = None, *, offsets: bool = False
+    ) -> list[Joined]:
+        """``Unsupported``: these networks translate, and no head ever reads their rows."""
+        raise Unsupported(
+            "a tokenizer of Marian's reads texts to translate, one at a time",
+            expected="a tokenizer that says how texts are joined to be classified or asked about",
+        )
 
     @property
     def prefix_ids(self) -> list[int]:

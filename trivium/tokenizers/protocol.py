@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from trivium.tokenizers.joined import Joined, Text
+
 
 @runtime_checkable
 class Tokenizer(Protocol):
@@ -100,6 +102,12 @@ class Tokenizer(Protocol):
     def encode_target_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of texts that a network is to write for another; those of `encode_batch` where both sides share one
         vocabulary."""
+        ...
+
+    def encode_joined(
+        self, texts: Sequence[Text], longest: int | None = None, *, offsets: bool = False
+    ) -> list[Joined]:
+        """Each text, or pair of texts, as one row of ids with the special tokens around, at most ``longest`` long."""
         ...
 
     def offsets(self, text: str, special: bool = False) -> tuple[list[int], list[tuple[int, int]]]:

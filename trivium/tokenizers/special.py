@@ -47,5 +47,31 @@ class SpecialTokens:
 WITH_UNKNOWN = SpecialTokens(unk="<unk>")
 """The default of the kinds that cannot spell every text."""
 
+NEEDS_UNKNOWN = ("bpe", "wordpiece", "unigram", "word")
+"""The kinds of vocabulary that cannot spell every text."""
+
 BERT = SpecialTokens(bos=None, eos=None, pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]", roles=())
 """The default of WordPiece: the five tokens of Devlin et al. 2018, padding first, so that its id is 0."""
+
+SENTINELS = tuple(f"<extra_id_{number}>" for number in range(100))
+"""What stands for a span that was left out, in the order of the spans (Raffel et al. 2020, section 3.1.4)."""
+
+
+MODES = ("[NLU]", "[S2S]", "[NLG]")
+"""What says in which way a text was spoilt (Tay et al. 2022, section 3.1): R, S and X."""
+
+FILL_IN_THE_MIDDLE = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
+"""What stands before the beginning, the middle and the end of a text that is given in another order (Bavarian et al.
+2022, section 3)."""
+
+BLANKS = ("[sMASK]", "[gMASK]", "<|startofpiece|>", "<|endofpiece|>")
+"""A blank of sentences, a blank up to the end of the text, and what begins and ends that which is written in a blank
+(Du et al. 2022, section 2.1)."""
+
+
+def for_understanding(kind: str) -> SpecialTokens:
+    """What models need that read a whole text, fill in what is masked or write out what was left out: one vocabulary
+    of ``kind`` for all of them, so that they can be compared."""
+    unk = "<unk>" if kind in NEEDS_UNKNOWN else None
+    others = (*SENTINELS, *FILL_IN_THE_MIDDLE, *BLANKS, *MODES)
+    return SpecialTokens(unk=unk, cls="[CLS]", sep="[SEP]", mask="[MASK]", roles=(), others=others)

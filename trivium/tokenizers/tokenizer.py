@@ -12,6 +12,7 @@ import tokenizers
 from trivium.errors import StorageError, TokenizerError
 from trivium.tokenizers.byte_bpe import fast_encoder, is_byte_level, is_safe_for_fast_encoder
 from trivium.tokenizers.character import CharacterTable
+from trivium.tokenizers.joined import Joined, Pattern, Text, cut_longest_first, pattern_of, require_room
 from trivium.tokenizers.spelling import spelling
 from trivium.tokenizers.user_text import for_user_text, readable
 
@@ -151,9 +152,34 @@ class JsonTokenizer:
         encoding = backend.encode(self._readable(encodable(text), special), add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
+    def encode_joined(
+        self, texts: Sequence[Text], longest: int | None = None, *, offsets: bool = False
+    ) -> list[Joined]:
+        """Each text, or pair of texts, as one row with the special tokens that the file's post-processor puts around.
+
+        A row of more than ``longest`` ids loses the end of its longer text. ``offsets`` are slower to find.
+
+        Raises:
+            DataError: nothing but the special tokens would fit into ``longest``.
+        """
+        pairs = [(text,) if isinstance(text, str) else text for text in texts]
+        flat = [side for pair in pairs for side in pair]
+        found = [self.offsets(side) for side in flat] if offsets else [(ids, []) for ids in self.encode_batch(flat)]
+        sides = iter(found)
+        rows = []
+        for pair in pairs:
+            pattern = self._patterns[len(pair) - 1]
+            own = [next(sides) for _ in pair]
+            room = sum(len(ids) for ids, _ in own) if longest is None else longest - pattern.room
+            require_room(longest, room, pattern.room)
+            kept = cut_longest_first([len(ids) for ids, _ in own], room)
+            cut = [(ids[:size], places[:size]) for (ids, places), size in zip(own, kept, strict=True)]
+            rows.append(pattern.join([ids for ids, _ in cut], [places for _, places in cut] if offsets else None))
+        return rows
+
     @property
     def prefix_ids(self) -> list[int]:
-        """The ids that the file's post-processor puts before a text ([CLS], <s>); our own vocabularies have none."""
+        """The ids that the file's post-processor puts before a text ([CLS], <s>)."""
         return self._around()[0]
 
     @property
@@ -202,6 +228,10 @@ class JsonTokenizer:
             ) from error
 
     # Inside ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _patterns(self) -> tuple[Pattern, Pattern]:
+        return pattern_of(self._backend, pair=False), pattern_of(self._backend, pair=True)
 
     @cached_property
     def _plain(self) -> tokenizers.Tokenizer:

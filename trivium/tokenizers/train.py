@@ -8,12 +8,13 @@ from itertools import chain
 import tokenizers
 
 from trivium.errors import TokenizerError, Unsupported
+from trivium.tokenizers.around import put_around
 from trivium.tokenizers.bpe import train_bpe
 from trivium.tokenizers.byte_bpe import train_byte_bpe
 from trivium.tokenizers.character import train_character
 from trivium.tokenizers.files import CONFIG
 from trivium.tokenizers.protocol import Tokenizer
-from trivium.tokenizers.special import BERT, WITH_UNKNOWN, SpecialTokens
+from trivium.tokenizers.special import BERT, NEEDS_UNKNOWN, WITH_UNKNOWN, SpecialTokens
 from trivium.tokenizers.tokenizer import JsonTokenizer
 from trivium.tokenizers.unigram import train_unigram
 from trivium.tokenizers.word import train_word
@@ -29,7 +30,6 @@ _DEFAULT_SPECIAL = {
 }
 KINDS = tuple(_DEFAULT_SPECIAL)
 _LONG_RUN = re.compile(r"\S{10000}|\s{10000}")
-_NEEDS_UNKNOWN = ("bpe", "wordpiece", "unigram", "word")
 _KINDS_WITH = {
     "minimum_count": ("word",),
     "lowercase": ("wordpiece", "word"),
@@ -86,6 +86,7 @@ def train(
         "character": train_character,
     }
     backend = trainers[kind](_first_required(_cut(texts)), vocabulary_size=vocabulary_size, special=special)
+    put_around(backend, special)
     extra = {"extra_special_tokens": [*special.roles, *special.others]} if special.others else {}
     return JsonTokenizer(backend, {**CONFIG, **special.named(), **extra})
 
@@ -124,8 +125,8 @@ def _check_special(kind: str, special: SpecialTokens) -> None:
             received=", ".join(map(repr, tokens)),
             fix="give each role a token of its own, or None",
         )
-    if (special.unk is not None) != (kind in _NEEDS_UNKNOWN):
-        needs = kind in _NEEDS_UNKNOWN
+    if (special.unk is not None) != (kind in NEEDS_UNKNOWN):
+        needs = kind in NEEDS_UNKNOWN
         raise TokenizerError(
             "this kind needs a token for what it cannot spell" if needs else "this kind has no unknown token",
             received=f"special.unk={special.unk!r} with kind={kind!r}",

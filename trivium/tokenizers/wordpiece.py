@@ -8,7 +8,7 @@ as `tokenizers` does it, by merging the most frequent neighbours; the criterion 
 
 from collections.abc import Iterable
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from trivium.tokenizers.special import SpecialTokens
 from trivium.tokenizers.words import count_words, refuse_small, train_on_words, within_alphabet
@@ -69,12 +69,4 @@ def wordpiece_tokenizer(
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece(prefix=CONTINUES, cleanup=tidy)
     backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    around = [token for token in (special.cls, special.sep) if token is not None]
-    if len(around) == 2:
-        cls, sep = around
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{cls}:0 $A:0 {sep}:0",
-            pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-            special_tokens=[(token, backend.token_to_id(token)) for token in around],
-        )
     return backend

@@ -33,9 +33,14 @@ def test_bias_depends_on_the_distance_alone() -> None:
 
 def test_shared_by_layers() -> None:
     bias = RelativeBias(2, 8, 32, bidirectional=True)
+    nn.init.normal_(bias.weight)
     layout = plain_layout(torch.zeros(1, 6, 1), causal=False)
     shared = bias.shared(layout)
     first = shared(layout.positions, layout.key_positions)
     assert shared(layout.positions, layout.key_positions) is first
     packed = plain_layout(torch.zeros(1, 6, 1), causal=False, segments=torch.tensor([[0, 0, 1, 1, 1, 1]]))
-    assert bias.shared(packed) is bias  # documents ask for their own sizes
+    documents = bias.shared(packed)
+    for size in (2, 4):
+        alone = torch.arange(size)
+        assert torch.equal(documents(alone[None], alone), bias(alone[None], alone))
+        assert documents(alone[None], alone) is documents(alone[None], alone)

@@ -87,7 +87,7 @@ def _columns(row: list[str], options: ReadOptions) -> list[str]:
         raise DataError(
             f"the table has no column `{options.text_field}`",
             received=f"columns: {', '.join(printable(name[:40]) for name in row[:10])}",
-            fix="set text_field to the column that holds the text",
+            fix="set text_field to the column that holds the text; name the columns where the first row does not",
         )
     return row
 

@@ -183,7 +183,9 @@ def _coverages(attended: Tensor | None, state: State, groups: int) -> list[list[
     """By group and beam; 0 where coverage does not count."""
     if attended is None or state.memory is None:
         return [[0.0] * (state.rows // groups)] * groups
-    return coverage_of(attended, state.memory.lengths).unflatten(0, (groups, -1)).tolist()
+    lengths = state.memory.lengths
+    each_row = lengths.repeat_interleave(state.rows // lengths.shape[0])
+    return coverage_of(attended, each_row).unflatten(0, (groups, -1)).tolist()
 
 
 def _ranked(groups: Sequence[Group], settings: GenerationSettings) -> list[Hypothesis]:

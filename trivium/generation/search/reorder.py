@@ -18,4 +18,4 @@ def reordered(state: State, rows: Int[Tensor, "R"], *, same_prompts: bool) -> St
     assert rows.shape[0] == state.rows, (rows.shape, state.rows)
     if torch.equal(rows, torch.arange(state.rows, device=rows.device)):
         return state
-    return State([layer.take(rows) for layer in state.layers], state.lengths[rows], state.memory)
+    return state.reorder(rows)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trivium.nn.attention.layout import Layout
+from trivium.nn.attention.local import attend_near, near
 from trivium.nn.state import KeyValueCache
 
 Bias = Callable[[Int[Tensor, "..."], Int[Tensor, "..."]], Float[Tensor, "..."]]
@@ -23,16 +24,21 @@ def attend(
     cache: KeyValueCache | None = None,
     scale: float | None = None,
     bias: Bias | None = None,
+    window: int | None = None,
     dropout: float = 0.0,
 ) -> Float[Tensor, "B H T K"]:
     """Attention of every token to what ``layout`` lets it see; with ``cache``, new keys and values are
     written to it first.
 
     ``G`` key heads may serve ``H`` query heads (grouped-query attention, Ainslie et al. 2023).
-    ``scale`` defaults to K ** -0.5. ``dropout`` is applied to the probabilities.
+    ``scale`` defaults to K ** -0.5. ``dropout`` is applied to the probabilities. With ``window`` a token of a
+    bidirectional encoder sees what is at most so many positions away within its document, on either side.
     """
+    if window is not None:
+        assert cache is None and bias is None and not layout.causal, "a window is for encoders"
+        return _attend_window(q, k, v, layout, window, scale, dropout)
     if cache is not None:
-        _write(cache, k, v, layout)
+        write(cache, k, v, layout)
     if layout.slices is not None:
         if layout.fresh or cache is None:
             return _attend_slices(q, k, v, layout, scale, bias, dropout)
@@ -46,18 +52,22 @@ def attend(
 
 def cross_attend(
     q: Float[Tensor, "B H T K"],
-    keys: Float[Tensor, "B H S K"],
-    values: Float[Tensor, "B H S K"],
-    source_lengths: Int[Tensor, "B"],
+    keys: Float[Tensor, "R H S K"],
+    values: Float[Tensor, "R H S K"],
+    source_lengths: Int[Tensor, "R"],
     *,
     scale: float | None = None,
     dropout: float = 0.0,
 ) -> Float[Tensor, "B H T K"]:
-    """Attention of every target token to the valid part of its row's source."""
+    """Attention of every target token to the valid part of its row's source, which ``B / R`` rows may share.
+
+    Rows of one source stand in line as its queries, so that its keys and values are read once for all of them.
+    """
     mask = None
     if int(source_lengths.min()) < keys.shape[2]:
         mask = (torch.arange(keys.shape[2], device=q.device) < source_lengths[:, None])[:, None, None, :]
-    return _sdpa(q, keys, values, mask, None, False, scale, dropout)
+    mixed = _sdpa(_by_source(q, keys.shape[0]), keys, values, mask, None, False, scale, dropout)
+    return _by_row(mixed, q.shape[0])
 
 
 def attention_probabilities(
@@ -67,6 +77,7 @@ def attention_probabilities(
     *,
     scale: float | None = None,
     bias: Bias | None = None,
+    window: int | None = None,
 ) -> Float[Tensor, "B H T T"]:
     """The probabilities themselves, for people to look at; only for calls without a cache.
 
@@ -77,29 +88,46 @@ def attention_probabilities(
         # Packed documents count their keys anew as well; what is wrong across documents is masked below.
         keys = layout.key_positions if layout.slices is None else layout.positions
         scores = scores + bias(layout.positions, keys)
-    visible = dense_mask(layout, q.shape[0], q.shape[2])
+    visible = dense_mask(layout, q.shape[0], q.shape[2], window)
     return torch.softmax(scores.masked_fill(~visible, float("-inf")), dim=-1).nan_to_num(0.0)
 
 
 def cross_attention_probabilities(
     q: Float[Tensor, "B H T K"],
-    keys: Float[Tensor, "B H S K"],
-    source_lengths: Int[Tensor, "B"],
+    keys: Float[Tensor, "R H S K"],
+    source_lengths: Int[Tensor, "R"],
     *,
     scale: float | None = None,
 ) -> Float[Tensor, "B H T S"]:
     """What ``cross_attend`` weighs the source by, to look at: alignments, and the coverage of a translation."""
-    scores = q @ keys.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    folded = _by_source(q, keys.shape[0])
+    scores = folded @ keys.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
     real = torch.arange(keys.shape[2], device=q.device) < source_lengths[:, None]
-    return torch.softmax(scores.masked_fill(~real[:, None, None], float("-inf")), dim=-1)
+    return _by_row(torch.softmax(scores.masked_fill(~real[:, None, None], float("-inf")), dim=-1), q.shape[0])
 
 
-def dense_mask(layout: Layout, rows: int, length: int) -> Tensor:
-    """The boolean ``[B, 1, T, T]`` mask that ``layout`` stands for when there is no cache."""
+def _by_source(x: Float[Tensor, "B H T K"], sources: int) -> Float[Tensor, "R H N K"]:
+    """The tokens of rows that share a source, one row after the other."""
+    if x.shape[0] == sources:
+        return x
+    return x.unflatten(0, (sources, -1)).transpose(1, 2).flatten(2, 3)
+
+
+def _by_row(x: Float[Tensor, "R H N K"], rows: int) -> Float[Tensor, "B H T K"]:
+    """And back."""
+    if x.shape[0] == rows:
+        return x
+    return x.unflatten(2, (rows // x.shape[0], -1)).transpose(1, 2).flatten(0, 1)
+
+
+def dense_mask(layout: Layout, rows: int, length: int, window: int | None = None) -> Tensor:
+    """The boolean ``[B, 1, T, T]`` mask that ``layout`` (and ``window``) stands for when there is no cache."""
     device = layout.positions.device
     visible = torch.ones(rows, 1, length, length, dtype=torch.bool, device=device)
     if layout.causal:
         visible = visible.tril()
+    if window is not None:
+        visible = visible & near(layout.positions, layout.positions, window)[:, None]
     if layout.mask is not None:
         visible = visible & layout.mask
     if layout.slices is not None:
@@ -115,7 +143,8 @@ def dense_mask(layout: Layout, rows: int, length: int) -> Tensor:
     return visible
 
 
-def _write(cache: KeyValueCache, k: Tensor, v: Tensor, layout: Layout) -> None:
+def write(cache: KeyValueCache, k: Tensor, v: Tensor, layout: Layout) -> None:
+    """Puts new keys and values where ``layout`` says."""
     assert layout.span <= cache.capacity, (
         f"{layout.span} tokens in a cache of {cache.capacity}: allocate a larger state"
     )
@@ -167,6 +196,20 @@ def _additive(mask: Tensor | None, added: Tensor, causal: bool, length: int, spa
         future = torch.ones(length, span, dtype=torch.bool, device=added.device).triu(1)
         blocked = future if blocked is None else blocked | future
     return added if blocked is None else added.masked_fill(blocked, float("-inf"))
+
+
+def _attend_window(
+    q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, scale: float | None, dropout: float
+) -> Tensor:
+    """Near keys only; packed documents need not be cut apart for it, unless all are short."""
+    if layout.mask is not None:
+        return _sdpa(q, k, v, dense_mask(layout, q.shape[0], q.shape[2], window), None, False, scale, dropout)
+    if layout.slices is None:
+        return attend_near(q, k, v, window, scale=scale, dropout=dropout)
+    if max(group.shape[1] for group in layout.slices.groups) <= window + 1:  # all of a document is near
+        return _attend_slices(q, k, v, layout, scale, None, dropout)
+    documents = layout.key_positions - layout.positions  # each is known by where it begins
+    return attend_near(q, k, v, window, documents=documents, scale=scale, dropout=dropout)
 
 
 def _attend_slices(

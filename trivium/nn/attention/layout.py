@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from trivium.nn.state import State
@@ -61,13 +61,13 @@ class Layout:
 
 
 def plain_layout(
-    x: Float[Tensor, "B T *_"],
+    x: Shaped[Tensor, "B T *_"],
     *,
     causal: bool,
     lengths: Int[Tensor, "B"] | None = None,
     segments: Int[Tensor, "B T"] | None = None,
 ) -> Layout:
-    """The layout of embedded rows ``x`` without a cache: training, encoding, scoring.
+    """The layout of rows ``x`` (embedded, or tokens) without a cache: training, encoding, scoring.
 
     ``lengths`` matter to a bidirectional model only: under a causal mask the padding stands to the
     right of every real token and is never seen by one.

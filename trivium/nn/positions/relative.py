@@ -30,12 +30,31 @@ class RelativeBias(nn.Module):
     def shared(self, layout: Layout) -> Bias:
         """The same function for one forward pass: what all layers ask for is made once."""
         if layout.slices is not None:
-            return self
+            # New tokens of several rows over their caches ask for as many different positions as there are rows.
+            return self._of_documents(layout) if layout.fresh else self
         whole = self(layout.positions, layout.key_positions)
 
         def bias(queries: Tensor, keys: Tensor) -> Tensor:
             same = queries is layout.positions and keys is layout.key_positions
             return whole if same else self(queries, keys)
+
+        return bias
+
+    def _of_documents(self, layout: Layout) -> Bias:
+        """For packed documents, which all count from 0: a shorter one's scores are a corner of the longest one's."""
+        assert layout.slices is not None
+        longest = torch.arange(max((group.shape[1] for group in layout.slices.groups), default=0))
+        longest = longest.to(layout.positions.device)
+        whole = self(longest, longest)
+        corners: dict[int, Tensor] = {}
+
+        def bias(queries: Tensor, keys: Tensor) -> Tensor:
+            if queries is layout.positions:  # of the whole row, to be looked at
+                return self(queries, keys)
+            size = keys.shape[-1]
+            if size not in corners:  # one view for all layers: its gradient goes back into the whole once
+                corners[size] = whole[None, :, :size, :size]
+            return corners[size]
 
         return bias
 

@@ -1,0 +1,39 @@
+"""Multi-head self-attention (Vaswani et al. 2017, section 3.2.2) with one projection for queries, keys and values."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trivium.nn.attention.dot_product import attend, attention_probabilities
+from trivium.nn.attention.layout import Layout
+from trivium.nn.linear import Linear
+from trivium.nn.state import KeyValueCache
+
+
+class SelfAttention(nn.Module):
+    """Every token looks at what the layout lets it see, with ``heads`` heads and a bias in each projection."""
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.head_width = heads, width // heads
+        self.qkv = Linear(width, 3 * width)
+        self.output = Linear(width, width)
+        self.dropout = dropout
+
+    def project(self, x: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each ``[B, H, T, K]``."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, self.head_width)).transpose(1, 3).unbind(2)
+        return q, k, v
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        layout: Layout,
+        cache: KeyValueCache | None = None,
+        probabilities: list[Tensor] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """``probabilities`` gets those of this layer, for people to look at; only without a cache."""
+        q, k, v = self.project(x)
+        if probabilities is not None:
+            probabilities.append(attention_probabilities(q, k, layout))
+        mixed = attend(q, k, v, layout, cache=cache, dropout=self.dropout if self.training else 0.0)
+        return self.output(mixed.transpose(1, 2).flatten(2))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,18 +12,28 @@ from tests.cli.tiny import write_model
 from tests.recipes.texts import write_notes, write_pairs
 from trivium.cli import main as cli
 from trivium.cli.dry_run import network, training
+from trivium.data.prepared import open_prepared
 from trivium.lm.load import load
 from trivium.models import architecture
-from trivium.recipes.language_model import ModelConfig, build_model
+from trivium.recipes.language_model import ModelConfig, build_model, special_ids
+from trivium.recipes.objectives import ObjectiveConfig, decided, restoring
 from trivium.recipes.prepare import PrepareConfig, prepare
 from trivium.recipes.pretrain import BatchConfig, PretrainConfig
 from trivium.recipes.training import TrainingConfig
+from trivium.runtime.processes import Place
 from trivium.training.optimisers import OptimiserConfig, build_optimisers
 
 
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return write_notes(tmp_path_factory.mktemp("text") / "notes")
+
+
+@pytest.fixture(scope="module")
+def masked_data(notes: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("masks") / "data"
+    prepare(PrepareConfig(sources=(str(notes),), output=folder, vocabulary_size=400, masks=True), silent=True)
+    return folder
 
 
 def needs(capsys, *words: str) -> dict:
@@ -87,6 +98,21 @@ def test_an_average_of_the_weights_is_one_copy_more(average):
     )
 
 
+def kept_mib(model: torch.nn.Module, compute: Callable[[], object]) -> float:
+    """What a forward pass keeps for the backward pass, beside the parameters."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = compute()  # held until what it keeps is counted
+    assert result is not None and kept
+    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own) / 2**20
+
+
 @pytest.mark.parametrize("name", ["llama", "gpt2", "lstm"])
 def test_activations_are_about_those_that_are_kept(name):
     """Beside what the forward pass really keeps for the backward pass."""
@@ -96,19 +122,75 @@ def test_activations_are_about_those_that_are_kept(name):
         batch=BatchConfig(rows=2, context_tokens=64),
     )
     model = build_model(config.model, 100, 64)
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = model(torch.randint(100, (2, 64)))
-    size = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
-    assert output.hidden.requires_grad
+    size = kept_mib(model, lambda: model(torch.randint(100, (2, 64))))
     foretold = training.memory_facts(config, model, 2 * 64)["activations_mib"]
-    assert foretold == pytest.approx(size / 2**20, rel=0.35)
+    assert foretold == pytest.approx(size, rel=0.35)
+
+
+RESTORING = [
+    ("bert", "masked"),
+    ("modernbert", "masked"),
+    ("electra", "replaced"),
+    ("xlnet", "permutation"),
+    ("transformer", "span_corruption"),
+    ("t5", "ul2"),
+    ("t5", "prefix"),
+    ("bart", "denoising"),
+    ("glm", "blank_infilling"),
+    ("llama", "fill_in_the_middle"),
+    ("gpt2", "prefix"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), RESTORING)
+def test_what_restoring_a_text_needs(masked_data, tmp_path, capsys, name, kind):
+    """Parameters, texts and memory, beside what the model really has and its forward pass keeps."""
+    words = [
+        "pretrain",
+        "--data",
+        str(masked_data),
+        "--output",
+        str(tmp_path),
+        "--steps",
+        "5",
+        "--objective.kind",
+        kind,
+    ]
+    shape = ["--model.architecture", name, "--model.width", "64", "--batch.rows", "2", "--batch.context-tokens", "64"]
+    found = needs(capsys, *words, *shape, "--steps", "5")
+    assert found["objective"] == kind and found["tokens"] == 5 * 2 * 64
+    config = ModelConfig(architecture=name, width=64)
+    prepared = open_prepared(masked_data)
+    ids = special_ids(config, prepared.tokenizer)
+    model = build_model(config, prepared.tokenizer.vocabulary_size, 64, ids=ids)
+    assert found["parameters"] == network.count(model)
+    objective = decided(ObjectiveConfig(kind=kind), architecture(name))
+    task = restoring(
+        objective,
+        prepared.tokenizer,
+        train=prepared.train,
+        context_tokens=64,
+        rows=2,
+        seed=0,
+        start_id=ids["start_id"],
+    )
+    passes = 5 * 2 * task.window_tokens / prepared.train.num_tokens
+    assert found["passes_over_the_data"] == pytest.approx(passes, abs=0.01)
+    kept = kept_mib(model, lambda: task.loss(model, next(task.source(prepared.train, Place()))))
+    assert kept / 2 < found["memory_mib"]["activations_mib"] < kept * 2
+
+
+def test_text_for_masks_is_foretold_with_a_vocabulary_that_has_them(notes, masked_data, tmp_path, capsys):
+    words = ["pretrain", "--output", str(tmp_path), "--model.architecture", "roberta", *SMALL]
+    found = needs(capsys, *words, "--data", str(notes), "--vocabulary.size", "400")
+    real = needs(capsys, *words, "--data", str(masked_data))
+    assert found["parameters"] == real["parameters"]
+    # As the run itself would be.
+    assert cli.main([*words, "--data", str(notes), "--vocabulary.kind", "character", "--dry-run"]) == 2
+    assert "masks are for a vocabulary of pieces" in capsys.readouterr().err
+    prepare(PrepareConfig(sources=(str(notes),), output=tmp_path / "plain", vocabulary_size=300), silent=True)
+    assert cli.main([*words, "--data", str(tmp_path / "plain"), "--dry-run"]) == 2
+    assert "prepare the text again with --masks" in capsys.readouterr().err
 
 
 def test_minutes_become_steps(notes, tmp_path, capsys):

@@ -33,6 +33,7 @@ def test_what_a_flag_is():
     assert flags["--data"].is_required and flags["--data"].takes == "a path"
     assert {"adamw", "muon"} <= set(flags["--optimiser.kind"].choices)
     assert flags["--dtype"].choices == ("auto", "float32", "bfloat16")  # by a name that another module gives
+    assert {"auto", "masked", "ul2"} <= set(flags["--objective.kind"].choices)  # "auto", and those of another name
     assert flags["--resume"].spellings == ("--resume", "--no-resume")
     assert flags["--training.compile"].spellings == ("--training.compile", "--training.no-compile")
     assert flags["--steps"].takes == "a whole number, or None"

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import trivium
+from tests.recipes.bases import write_bert
 from trivium.cli import main as cli
 from trivium.cli import recipe
 from trivium.cli.verbs import VERBS
@@ -46,6 +47,8 @@ def test_help_lists_the_tasks_and_each_tells_its_settings(capsys):
         (["classification"], "trivium train classification needs --data"),
         (["classification", "--data", "x", "--method", "heads"], "did you mean head?"),
         (["translation", "--source", "x", "--target", "y", "--epochs", "0"], "epochs must be"),
+        (["classification", "--data", "x", "--regression", "True"], "write --regression or --no-regression"),
+        (["text-to-text", "--data", "x", "--fresh"], "fresh draws the weights of a base anew"),
     ],
 )
 def test_each_slip_is_told_with_its_fix(capsys, words, said):
@@ -76,9 +79,23 @@ def test_a_recipe_file_and_flags_reach_the_recipe(tmp_path, monkeypatch, capsys)
     assert recipe.facts_of({"done": True}) == {"done": True}
 
 
+def test_summarisation_is_a_name_of_a_text_for_a_text(monkeypatch, capsys):
+    import trivium.recipes.text_to_text as recipes
+
+    asked = []
+    monkeypatch.setattr(recipes, "text_to_text", lambda config: asked.append(config) or {})
+    assert cli.main(["train", "summarisation", "--data", "x.jsonl", "--json"]) == 0
+    assert asked == [recipes.TextToTextConfig(data=pathlib.Path("x.jsonl"), task="summarisation")]
+    assert cli.main(["train", "summarisation", "--dta", "x"]) == 2
+    assert "did you mean --data?" in capsys.readouterr().err
+
+
 def test_the_python_name_goes_by_the_configuration(monkeypatch, tmp_path):
     from trivium.recipes.classification import ClassificationConfig
+    from trivium.recipes.embedding import EmbeddingConfig
+    from trivium.recipes.question_answering import QuestionAnsweringConfig
     from trivium.recipes.tagging import TaggingConfig
+    from trivium.recipes.text_to_text import TextToTextConfig
     from trivium.recipes.translation import TranslationConfig
 
     for name in TASKS:
@@ -88,7 +105,11 @@ def test_the_python_name_goes_by_the_configuration(monkeypatch, tmp_path):
         "translation": TranslationConfig(source=path),
         "classification": ClassificationConfig(data=path),
         "tagging": TaggingConfig(data=path),
+        "question_answering": QuestionAnsweringConfig(data=path),
+        "text_to_text": TextToTextConfig(data=path),
+        "embedding": EmbeddingConfig(data=path, base=path),
     }
+    assert list(configs) == TASKS
     for name, config in configs.items():
         assert by_type.train(config).folder == tmp_path / name
     assert trivium.train is by_type.train
@@ -97,7 +118,11 @@ def test_the_python_name_goes_by_the_configuration(monkeypatch, tmp_path):
 # From data to answers ------------------------------------------------------------------------------------------------
 
 SMALL = ["--steps", "4", "--json"]
-WORDS = {"classification": [], "tagging": ["--vocabulary.size", "280"], "translation": ["--vocabulary.size", "280"]}
+_SMALL_VOCABULARY = ["--vocabulary.size", "300"]
+WORDS = {
+    **dict.fromkeys(("tagging", "translation", "question_answering"), _SMALL_VOCABULARY),
+    "text_to_text": [*_SMALL_VOCABULARY, "--model.width", "8", "--model.layers", "1", "--target-tokens", "8"],
+}
 
 
 def write_data(folder: pathlib.Path, task: str) -> list[str]:
@@ -111,6 +136,21 @@ def write_data(folder: pathlib.Path, task: str) -> list[str]:
         rows = [f"Anna\tB-person\nsaw\tO\nRome\tB-city\n{n}\tO\n\n" for n in numbers]
         (folder / "data.conll").write_text("".join(rows))
         return ["--data", str(folder / "data.conll"), "--model.width", "8"]
+    if task == "question_answering":
+        asked = [(f"Anna went to Rome in {n}.", {"text": "Rome", "answer_start": 13}) for n in numbers]
+        paragraphs = [
+            {"context": context, "qas": [{"question": "Where to?", "answers": [answer]}]} for context, answer in asked
+        ]
+        (folder / "data.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+        return ["--data", str(folder / "data.json"), "--model.width", "8"]
+    if task == "text_to_text":
+        rows = [json.dumps({"source": f"the old dog {n}", "target": "a dog"}) for n in numbers]
+        (folder / "data.jsonl").write_text("\n".join(rows))
+        return ["--data", str(folder / "data.jsonl"), "--task", "summarisation"]
+    if task == "embedding":
+        (folder / "data.txt").write_text("\n".join(f"the old dog {n}" for n in numbers))
+        base = write_bert(folder / "base", [f"the old dog {n}" for n in numbers], layers=1)
+        return ["--data", str(folder / "data.txt"), "--base", str(base)]
     (folder / "data.de").write_text("".join(f"ein hund {n}\n" for n in numbers))
     (folder / "data.en").write_text("".join(f"a dog {n}\n" for n in numbers))
     return ["--source", str(folder / "data.de"), "--target", str(folder / "data.en"), "--model.width", "8"]
@@ -118,7 +158,15 @@ def write_data(folder: pathlib.Path, task: str) -> list[str]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_from_data_to_answers(task, tmp_path, capsys):
-    words = ["train", task, *write_data(tmp_path, task), *WORDS[task], "--output", str(tmp_path / "runs"), *SMALL]
+    words = [
+        "train",
+        task,
+        *write_data(tmp_path, task),
+        *WORDS.get(task, []),
+        "--output",
+        str(tmp_path / "runs"),
+        *SMALL,
+    ]
     assert cli.main([*words, "--dry-run"]) == 0
     foretold = json.loads(capsys.readouterr().out)["needs"]
     assert not (tmp_path / "runs").exists()
@@ -130,7 +178,11 @@ def test_from_data_to_answers(task, tmp_path, capsys):
     assert foretold["passes_over_the_data"] > 0 and foretold["memory_mib"]["in_all_mib"] > 0
     assert cli.main([*words, "--dry-run"]) == 2  # as the run itself would be: there is one of this name
     assert isinstance(Run.open(folder).config["steps"], int)
-    (tmp_path / "texts.txt").write_text("the film 3 was good\na dog\n")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("the film 3 was good\na dog\n")
+    if task == "question_answering":
+        texts = tmp_path / "asked.jsonl"
+        texts.write_text(2 * (json.dumps({"question": "Where to?", "context": "Anna went to Oslo."}) + "\n"))
     capsys.readouterr()
-    assert cli.main(["predict", str(folder), "--input", str(tmp_path / "texts.txt"), "--json"]) == 0
+    assert cli.main(["predict", str(folder), "--input", str(texts), "--json"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2

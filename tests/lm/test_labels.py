@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+import torch
 
 from tests.recipes.labelling import (
     LABELS,
@@ -65,9 +66,39 @@ def test_what_a_model_is_for(tmp_path: pathlib.Path):
     assert purpose_of_folder(translator) == "translation"
     assert purpose_of_folder(write_language_model(tmp_path / "lm")) is None
     assert purpose({"model_type": "marian"}, {}) == "translation"
-    assert purpose({"model_type": "t5"}, {"objective": "span corruption"}) is None
+    assert purpose({"model_type": "t5"}, {"objective": "span_corruption"}) == "filling"
     assert purpose({"model_type": "trivium-text-cnn"}, {}) == "classification"
-    assert purpose({"model_type": "bert"}, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "described", "wanted"),
+    [
+        ({"model_type": "bert"}, {}, "filling"),
+        ({"model_type": "bert", "architectures": ["BertForPreTraining"]}, {}, "filling"),
+        ({"model_type": "bert", "architectures": ["BertModel"]}, {}, "embedding"),
+        ({"model_type": "bert"}, {"objective": "embedding"}, "embedding"),
+        ({"model_type": "bert", "architectures": ["BertForSequenceClassification"]}, {}, "classification"),
+        (
+            {"model_type": "bert", "architectures": ["BertForSequenceClassification"], "problem_type": "regression"},
+            {},
+            "regression",
+        ),
+        ({"model_type": "roberta", "architectures": ["RobertaForTokenClassification"]}, {}, "tagging"),
+        ({"model_type": "roberta", "architectures": ["RobertaForQuestionAnswering"]}, {}, "answering"),
+        ({"model_type": "bart", "architectures": ["BartForSequenceClassification"]}, {}, "classification"),
+        ({"model_type": "t5"}, {}, "text_to_text"),
+        ({"model_type": "t5"}, {"objective": "answering"}, "answering"),
+        ({"model_type": "t5"}, {"objective": "summarisation"}, "summarisation"),
+        ({"model_type": "bart", "task_specific_params": {"summarization": {}}}, {}, "summarisation"),
+        ({"model_type": "t5", "task_specific_params": {"summarization": {}, "translation_en_to_de": {}}}, {}, None),
+        ({"model_type": "glm"}, {}, "filling"),
+        ({"model_type": "gpt2"}, {}, None),
+        ({"model_type": "gpt2"}, {"objective": "classification"}, "classification"),
+    ],
+)
+def test_the_purpose_follows_the_head_and_what_the_folder_says(config, described, wanted):
+    several = "translation_en_to_de" in config.get("task_specific_params", {})
+    assert purpose(config, described) == ("text_to_text" if several else wanted)
 
 
 def test_a_network_in_memory_needs_no_folder(tmp_path: pathlib.Path):
@@ -79,6 +110,24 @@ def test_a_network_in_memory_needs_no_folder(tmp_path: pathlib.Path):
     assert {one.label for one in model.classify(TEXTS)} <= {"no", "yes"}
     save(model, tmp_path / "saved")
     assert load(tmp_path / "saved").classify(TEXTS) == model.classify(TEXTS)
+
+
+def test_networks_of_our_own_with_other_heads():
+    tokenizer = tokenizer_of()
+    size = tokenizer.vocabulary_size
+    shape = {"vocabulary_size": size, "embedding_width": 4, "width": 4, "dropout": 0.0}
+    model = LocalModel(BiLSTM(BiLSTMConfig(**shape, head="regression", labels=("score",))), tokenizer)
+    assert (model.purpose, model.capabilities) == ("regression", {"regress"})
+    row = torch.tensor([[tokenizer.bos_id, *tokenizer.encode(TEXTS[0])]])
+    with torch.inference_mode():
+        wanted = float(model.network.classify(model.network(row).hidden, None))
+    assert model.regress(TEXTS)[0] == pytest.approx(wanted, abs=1e-6)
+    with pytest.raises(Unsupported, match="reads one text"):
+        model.regress([(TEXTS[0], TEXTS[1])])
+    spans = LocalModel(BiLSTM(BiLSTMConfig(**shape, head="span", labels=())), tokenizer)
+    assert (spans.purpose, spans.capabilities) == ("answering", {"answer"})
+    found = spans.answer("who?", TEXTS[0], longest_answer=6)
+    assert found.text and found.text in TEXTS[0] and len(found.text) <= 6
 
 
 def test_without_a_tokenizer_or_the_facts_there_are_no_labels(tmp_path: pathlib.Path):

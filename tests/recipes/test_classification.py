@@ -201,7 +201,7 @@ def test_what_is_measured_on_is_not_trained_on(
             {"method": "discriminative", "model": ClassifierConfig(architecture="bilm")},
             "does not classify by this method",
         ),
-        ({"model": ClassifierConfig(architecture="lstm")}, r"(?s)by this method.*bilstm or text_cnn"),
+        ({"model": ClassifierConfig(architecture="lstm")}, r"(?s)by this method.*bilstm, text_cnn, bert"),
         ({"model": ClassifierConfig(architecture="bilsm")}, "no architecture is called"),
         ({"model": ClassifierConfig(width=33)}, "both directions together"),
         ({"model": ClassifierConfig(architecture="text_cnn", layers=2)}, "text_cnn has one layer"),

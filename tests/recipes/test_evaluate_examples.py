@@ -25,12 +25,14 @@ from tests.recipes.labelling import (
 from trivium.data.labelled import LabelledText
 from trivium.errors import ConfigError, DataError, Unsupported
 from trivium.evaluation.intervals import bootstrap
+from trivium.evaluation.metrics import mcc as trivium_mcc
 from trivium.lm.load import load
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import Label
 from trivium.recipes import evaluate as recipe
 from trivium.recipes.evaluate import EvaluateConfig
-from trivium.recipes.evaluate_classification import evaluate_classification, evenly_spread, macro_f1_interval
+from trivium.recipes.evaluate_classification import evaluate_classification, evenly_spread
+from trivium.recipes.label_intervals import macro_f1_interval, mcc_interval
 
 
 @pytest.fixture
@@ -75,6 +77,7 @@ def test_a_classifier(reviews, tmp_path):
     )
     assert figures["per_label"][true[0]]["support"] == true.count(true[0])
     assert 0 <= figures["calibration_error"] <= 1
+    assert set(result["intervals"]) == {"accuracy", "macro_f1", "mcc"}
     for name in ("accuracy", "macro_f1"):
         low, high = result["intervals"][name]
         assert low < figures[name] < high
@@ -99,6 +102,27 @@ def test_the_interval_of_macro_f1_is_that_of_rows_an_example():
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.006)
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_interval_of_a_correlation_is_that_of_rows_an_example(classes: int):
+    draw = np.random.default_rng(6)
+    targets = draw.integers(0, classes, 200)
+    given = np.where(draw.random(200) < 0.6, targets, draw.integers(0, 2, 200))
+    table = np.zeros((200, classes, classes))
+    table[np.arange(200), targets, given] = 1
+
+    def correlation(sums: np.ndarray) -> np.ndarray:
+        counts = sums.reshape(*sums.shape[:-1], classes, classes)
+        true, said, total = counts.sum(-1), counts.sum(-2), counts.sum((-1, -2))
+        right = np.trace(counts, axis1=-2, axis2=-1)
+        spread = (total**2 - (true**2).sum(-1)) * (total**2 - (said**2).sum(-1))
+        return (right * total - (true * said).sum(-1)) / np.sqrt(spread)
+
+    wanted, found = bootstrap(table.reshape(200, -1), correlation), mcc_interval(targets, given)
+    assert found.estimate == pytest.approx(wanted.estimate) == pytest.approx(trivium_mcc(given, targets)["mcc"])
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.012)
+    assert mcc_interval(np.zeros(9, int), np.zeros(9, int)).estimate == 0
+
+
 def test_measuring_takes_no_memory_for_texts_times_labels(reviews, monkeypatch):
     labels = tuple(f"label {number:03}" for number in range(200))
     shares = dict.fromkeys(labels, 0.5 / 199)
@@ -110,7 +134,7 @@ def test_measuring_takes_no_memory_for_texts_times_labels(reviews, monkeypatch):
     monkeypatch.setattr(LocalModel, "labels", property(lambda _: labels))
     monkeypatch.setattr(model, "classify", classify)
     monkeypatch.setattr("trivium.recipes.evaluate_classification._AT_ONCE", 16)
-    monkeypatch.setattr("trivium.recipes.evaluate_classification._RESAMPLES", 20)
+    monkeypatch.setattr("trivium.recipes.label_intervals._RESAMPLES", 20)
     examples = [LabelledText(text=label, label=label) for label in 2 * labels]
     peaks = []
     for keep in (False, True):
@@ -137,6 +161,17 @@ def test_the_columns_of_a_table_can_be_named(reviews, tmp_path):
     config = EvaluateConfig(model=model, data=table, text_field="review", label_field="stars")
     result = trivium.evaluate(config)
     assert result["count"] == 1 and list(result["intervals"]) == ["accuracy"], "nothing is drawn from one example"
+
+
+def test_a_table_without_a_header(reviews, tmp_path):
+    """As CoLA is."""
+    model, _ = reviews
+    table = tmp_path / "dev.tsv"
+    table.write_text(f"gj04\t{LABELS[0]}\t*\tsome words\ngj04\t{LABELS[1]}\t\tothers\n")
+    config = EvaluateConfig(model=model, data=table, columns=("source", "label", "mark", "sentence"))
+    assert trivium.evaluate(config)["count"] == 2
+    with pytest.raises(ConfigError, match="columns means nothing for perplexity"):
+        replace(config, task="perplexity")
 
 
 def test_labels_that_cannot_be_measured(reviews, tmp_path):

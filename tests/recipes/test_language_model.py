@@ -1,12 +1,16 @@
 """The network of a language model: what is refused, and that what is asked for is what is built."""
 
+import dataclasses
+
 import pytest
 
+from trivium import tokenizers
 from trivium.errors import ConfigError, Unsupported
-from trivium.models import ARCHITECTURES
-from trivium.recipes.language_model import ModelConfig, RegularisationConfig, build_model
+from trivium.models import ARCHITECTURES, architecture
+from trivium.recipes.language_model import ModelConfig, RegularisationConfig, build_model, special_ids
+from trivium.tokenizers.special import for_understanding
 
-KINDS = ("decoder", "recurrent", "bidirectional recurrent")
+KINDS = ("decoder", "recurrent", "bidirectional recurrent", "encoder", "encoder-decoder")
 LANGUAGE_MODELS = [each.name for each in ARCHITECTURES if each.kind in KINDS]
 
 
@@ -14,13 +18,15 @@ LANGUAGE_MODELS = [each.name for each in ARCHITECTURES if each.kind in KINDS]
     ("model", "message"),
     [
         (ModelConfig(architecture="lama"), "did you mean"),
-        (ModelConfig(architecture="bert"), r"needs a language model(.|\n)*expected: " + ", ".join(LANGUAGE_MODELS)),
+        (ModelConfig(architecture="cho"), r"needs a language model(.|\n)*expected: " + ", ".join(LANGUAGE_MODELS)),
         (ModelConfig(embedding_width=16), "as wide as its blocks"),
         (ModelConfig(architecture="bilm", embedding_width=16), "as wide as its blocks"),
         (ModelConfig(architecture="lstm", heads=2), "no attention heads"),
         (ModelConfig(architecture="bilm", inner_width=2), "no attention heads"),
         (ModelConfig(width=33, heads=2), "heads do not divide the width"),
         (ModelConfig(layers=0), "at least 1"),
+        (ModelConfig(architecture="glm", inner_width=64), "four times as wide"),
+        (ModelConfig(architecture="glm", tied=False), "output weights are tied"),
         (
             ModelConfig(architecture="lstm", regularisation=RegularisationConfig(weight_dropout=0.5)),
             r"lstm knows only plain dropout(.|\n)*regularisation.weight_dropout 0.5",
@@ -59,9 +65,36 @@ def test_awd_lstm_is_regularised_as_its_authors_do_unless_told_otherwise():
 
 @pytest.mark.parametrize("name", LANGUAGE_MODELS)
 def test_dropout_is_what_is_asked_for_and_otherwise_none(name: str):
-    heads = 2 if name in ("gpt2", "llama") else None
+    heads = None if "recurrent" in architecture(name).kind else 2
     plain, asked = (
         build_model(ModelConfig(architecture=name, width=16, layers=1, heads=heads, dropout=rate), 300, 32)
         for rate in (None, 0.25)
     )
     assert plain.config.dropout == (0.4 if name == "awd_lstm" else 0.0) and asked.config.dropout == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("roberta", {"pad_id": "<|pad|>"}),
+        ("t5", {"start_id": "<|pad|>"}),
+        ("transformer", {"start_id": "<|pad|>"}),
+        ("bart", {"start_id": "<|end|>", "end_id": "<|end|>", "pad_id": "<|pad|>"}),
+        ("glm", {"start_id": "<|startofpiece|>", "blank_ids": ("[MASK]", "[sMASK]", "[gMASK]")}),
+    ],
+)
+def test_networks_know_the_ids_of_the_vocabulary(name: str, expected: dict):
+    vocabulary = tokenizers.train(["a text"], vocabulary_size=380, special=for_understanding("byte_bpe"))
+    asked = ModelConfig(architecture=name, width=16, layers=1, heads=2)
+    config = build_model(asked, 380, 32, ids=special_ids(asked, vocabulary)).config
+    for field, token in expected.items():
+        ids = tuple(vocabulary.id(each) for each in token) if isinstance(token, tuple) else vocabulary.id(token)
+        assert getattr(config, field) == ids
+
+
+def test_an_output_that_is_not_tied_has_weights_of_its_own():
+    for name in ("bert", "t5", "transformer"):
+        asked = ModelConfig(architecture=name, width=16)
+        models = [build_model(dataclasses.replace(asked, tied=tied), 99, 8) for tied in (True, False)]
+        tied, untied = (sum(each.numel() for each in model.parameters()) for model in models)
+        assert untied - tied in (99 * 16, 2 * 99 * 16)

@@ -24,6 +24,7 @@ from trivium.lm.load import load
 from trivium.recipes import predict as recipe
 from trivium.recipes.predict import PredictConfig, predict
 from trivium.recipes.texts_to_predict import read_texts
+from trivium.recipes.writing import stated_new_tokens
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_translations_line_by_line(translator, tmp_path):
 @pytest.mark.parametrize(("stated", "longest"), [({}, 256), ({"max_length": 9}, 9), ({"max_new_tokens": 5}, 5)])
 def test_how_long_a_translation_may_be(tmp_path, stated, longest):
     model = load(write_translator(tmp_path / "model", stated))
-    assert recipe.stated_new_tokens(model) == longest
+    assert stated_new_tokens(model) == longest
 
 
 def test_standard_input_is_answered_as_it_comes(classifier, tmp_path, monkeypatch):

@@ -182,7 +182,9 @@ def test_what_cannot_be_trained_is_refused(
     ("settings", "message"),
     [
         ({"architecture": "gpt2"}, "translation needs an encoder and a decoder"),
-        ({"architecture": "t5"}, "translation needs an encoder and a decoder"),
+        ({"architecture": "bert"}, "translation needs an encoder and a decoder"),
+        ({"architecture": "bart", "tied": False}, "bart has no tied"),
+        ({"architecture": "t5", "width": 30, "heads": 4}, "heads do not divide"),
         ({"architecture": "cho", "layers": 2}, "cho has no layers"),
         ({"architecture": "luong", "heads": 2}, "luong has no heads"),
         ({"architecture": "transformer", "input_feeding": True}, "transformer has no input_feeding"),

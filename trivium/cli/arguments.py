@@ -135,6 +135,10 @@ def _retold(said: str, verb: Verb, words: list[str], flags: Sequence[Flag]) -> C
     see = f"see `trivium {verb.name} --help`"
     spare = _SPARE.search(text)
     if flag is None and spare:
+        switch = _switch_before(spare[1].split()[0], words, flags)
+        if switch is not None:
+            on, off = switch.spellings
+            return ConfigError(f"{on} takes no value", received=spare[1].strip(), fix=f"write {on} or {off}")
         quote = 'a text of several words stands between quotes: "two words"'
         return ConfigError("words that belong to no setting", received=spare[1].strip(), fix=quote)
     if flag is None:
@@ -144,6 +148,12 @@ def _retold(said: str, verb: Verb, words: list[str], flags: Sequence[Flag]) -> C
         return ConfigError(f"{flag.name} has no value", expected=flag.takes, fix=see)
     near = config.did_you_mean(values[0], flag.choices)
     return ConfigError(f"{flag.name} cannot be used", received=" ".join(values), expected=flag.takes, fix=near or see)
+
+
+def _switch_before(spare: str, words: Sequence[str], flags: Sequence[Flag]) -> Flag | None:
+    """The switch that a word was given to as its value."""
+    before = {spelled(one) for one, other in itertools.pairwise(words) if other == spare}
+    return next((flag for flag in flags if flag.is_switch and before & {*flag.spellings}), None)
 
 
 def _values(words: Sequence[str], flag: Flag) -> list[str]:

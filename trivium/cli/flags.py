@@ -71,12 +71,12 @@ def _fields(module: str, node: ast.ClassDef, prefix: str | None) -> Iterator[Fla
             continue
         if _is_part_or_none(module, annotation):  # a recipe file can give it, and the command line cannot
             continue
-        annotation = named  # where it was a name for a type, such as Precision, that type
-        yield _flag(f"--{prefix or ''}{name}", annotation, statement.value, _text_under(node.body, index))
+        # Where the annotation is a name for a type, such as Precision, that type.
+        yield _flag(f"--{prefix or ''}{name}", origin, named, statement.value, _text_under(node.body, index))
 
 
-def _flag(name: str, annotation: ast.expr, default: ast.expr | None, text: str) -> Flag:
-    choices = tuple(_choices(annotation))
+def _flag(name: str, module: str, annotation: ast.expr, default: ast.expr | None, text: str) -> Flag:
+    choices = tuple(_choices(module, annotation))
     return Flag(
         name=name,
         help=text.split(". ")[0].split("; ")[0].rstrip("."),
@@ -88,14 +88,20 @@ def _flag(name: str, annotation: ast.expr, default: ast.expr | None, text: str) 
     )
 
 
-def _choices(annotation: ast.expr) -> Iterator[str]:
+def _choices(module: str, annotation: ast.expr) -> Iterator[str]:
+    """The values of a `Literal` in a module, and of others that it names."""
     if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Literal"):
         values = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
-        yield from (str(ast.literal_eval(value)) for value in values)
+        for value in values:
+            origin, named = _resolved(module, value) or (module, value)
+            if named is value:
+                yield str(ast.literal_eval(value))
+            elif isinstance(named, ast.expr):
+                yield from _choices(origin, named)
     elif isinstance(annotation, ast.BinOp):
-        yield from _choices(annotation.left)
+        yield from _choices(module, annotation.left)
         if ast.unparse(annotation.right) != "None":
-            yield from _choices(annotation.right)
+            yield from _choices(module, annotation.right)
 
 
 def _is_part_or_none(module: str, annotation: ast.expr) -> bool:

@@ -53,7 +53,9 @@ def _list(options: Options) -> None:
     for row in rows:
         view.print(f"{row.year}  [bold]{row.name}[/bold]  {row.kind}, {row.developer}")
         view.print(f"      {row.paper}")
-        view.print(f"      {_sizes(row)}\n", style="dim")
+        if row.parameters:
+            view.print(f"      {_sizes(row)}", style="dim")
+        view.print()
 
 
 def _sizes(row: Row) -> str:

@@ -8,10 +8,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trivium.checkpoints.model_folder import read_hf_config
+from trivium.checkpoints.provenance import read_description
 from trivium.cli import arguments
 from trivium.cli.output import print_json, print_plan
 from trivium.cli.verbs import Options, Verb
 from trivium.data.prepared import Prepared
+from trivium.errors import UserError
+from trivium.lm.load import saved_folder
+from trivium.lm.purpose import purpose_of_folder
+from trivium.lm.reading import trained_on_pairs
+from trivium.models import architecture
 from trivium.recipes.prepare import summary
 from trivium.training.run import Run
 
@@ -22,11 +29,12 @@ _NO_FRACTION = 1000
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     """Parses the words into the recipe's configuration, runs the recipe and prints what came of it.
 
-    The recipe of a task of a verb has the name of the task: of `train tagging`, tagging.
+    The recipe of a task of a verb has the name of the task: of `train tagging`, tagging. Of text_to_text the
+    configuration is TextToTextConfig.
     """
     name = verb.name.split()[-1]
     recipe = importlib.import_module(f"trivium.recipes.{name}")
-    settings = arguments.parse(getattr(recipe, f"{name.capitalize()}Config"), verb, words)
+    settings = arguments.parse(getattr(recipe, f"{name.title().replace('_', '')}Config"), verb, words)
     if options.dry_run:
         print_plan(settings, _needs(verb, settings), options)
         return
@@ -38,7 +46,23 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     for name, value in facts.items():
         _show(name, value)
     if verb.then is not None and isinstance(result, Run):
-        print(f"try: {verb.then.format(run=shlex.quote(str(result.folder)))}", file=sys.stderr)
+        then = _then(verb.then, result.folder)
+        print(f"try: {then.format(run=shlex.quote(str(result.folder)))}", file=sys.stderr)
+
+
+def _then(usual: str, folder: pathlib.Path) -> str:
+    """What the model of a run is used by: as is usual for the verb, unless it is for something else."""
+    try:
+        saved = saved_folder(folder)
+        purpose, kind = purpose_of_folder(saved), architecture(str(read_hf_config(saved)["model_type"])).kind
+        of_pairs = trained_on_pairs(read_description(saved)) is True
+    except UserError:
+        return usual
+    if purpose == "filling":
+        return "trivium predict {run} --input texts.txt"
+    if purpose is None and kind == "encoder":
+        return "trivium train classification --base {run} --data texts.csv"
+    return usual.replace("texts.txt", "pairs.jsonl") if of_pairs else usual
 
 
 def _needs(verb: Verb, settings: Any) -> dict[str, Any]:

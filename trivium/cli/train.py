@@ -9,6 +9,9 @@ from trivium.cli.verbs import Options, Verb
 from trivium.config import did_you_mean
 from trivium.errors import UserError
 
+_ALSO = {"summarisation": ("text_to_text", ("--task", "summarisation"))}
+"""Names under which a task is known as well: what it is, and the settings that make it that."""
+
 
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     """Runs the recipe of the task; without one, `--help` lists them all."""
@@ -17,11 +20,12 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
             raise UserError("train what?", expected=_names(verb), fix=f"try: {verb.example}")
         _help(verb, options)
         return
-    task = _task(verb, words[0])
-    common.check(task, words[1:], [flag for settings in task.settings for flag in flags_of(settings)])
+    word, told = _ALSO.get(words[0], (words[0], ()))
+    task, words = _task(verb, word), [*words[1:], *told]
+    common.check(task, words, [flag for settings in task.settings for flag in flags_of(settings)])
     from trivium.cli import recipe  # torch, which a slip of the pen is told without
 
-    recipe.run(task, words[1:], options)
+    recipe.run(task, words, options)
 
 
 def _help(verb: Verb, options: Options) -> None:
@@ -37,7 +41,7 @@ def _help(verb: Verb, options: Options) -> None:
 
 def _task(verb: Verb, word: str) -> Verb:
     for task in verb.tasks:
-        if _word(task) == word:
+        if _word(task) == word.replace("-", "_"):
             return task
     near = did_you_mean(word, [_word(task) for task in verb.tasks])
     raise UserError(

@@ -72,6 +72,36 @@ _TASKS = (
         then="trivium predict {run} --input texts.txt",
         leading="recipe",
     ),
+    Verb(
+        name="train question_answering",
+        summary="the answer to a question in a text, from files in the form of SQuAD",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.question_answering:QuestionAnsweringConfig",),
+        needs="trivium.cli.dry_run.tasks:answering",
+        example="trivium train question_answering --data train.json --base runs/pretrain",
+        then="trivium predict {run} --input questions.jsonl",
+        leading="recipe",
+    ),
+    Verb(
+        name="train text_to_text",
+        summary="a summary or any text for a text, by an encoder-decoder, from records of both",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.text_to_text:TextToTextConfig",),
+        needs="trivium.cli.dry_run.tasks:writing",
+        example="trivium train text_to_text --data train.jsonl --task summarisation --base runs/pretrain",
+        then="trivium predict {run} --input texts.txt",
+        leading="recipe",
+    ),
+    Verb(
+        name="train embedding",
+        summary="vectors that are near where texts mean the same, from texts or pairs",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.embedding:EmbeddingConfig",),
+        needs="trivium.cli.dry_run.tasks:embedding",
+        example="trivium train embedding --data sentences.txt --base runs/pretrain",
+        then="trivium predict {run} --input texts.txt --json",
+        leading="recipe",
+    ),
 )
 
 VERBS = (
@@ -135,7 +165,7 @@ VERBS = (
     ),
     Verb(
         name="train",
-        summary="train a translator, a classifier or a tagger on examples",
+        summary="train a model for a task on examples: labels, tags, answers, texts, vectors",
         module="trivium.cli.train",
         settings=tuple(settings for task in _TASKS for settings in task.settings),
         example=_TASKS[0].example,
@@ -144,7 +174,7 @@ VERBS = (
     ),
     Verb(
         name="predict",
-        summary="label, tag or translate texts with a model that was trained for it",
+        summary="label, tag, answer, translate, embed: what a model was trained for",
         module="trivium.cli.predict",
         settings=("trivium.recipes.predict:PredictConfig",),
         example="trivium predict runs/classification --input texts.txt --json",
@@ -160,6 +190,15 @@ VERBS = (
         example="trivium evaluate runs/quickstart --data held_out.txt --json",
         leading="model",
         second="data",
+    ),
+    Verb(
+        name="understand",
+        summary="look into a model layer by layer: probes, the senses of a word, attention",
+        module="trivium.cli.understand",
+        settings=("trivium.recipes.understanding:UnderstandConfig",),
+        example="trivium understand runs/pretrain --texts reviews.csv --sentences entities.conll",
+        leading="model",
+        second="texts",
     ),
     Verb(
         name="generate",

@@ -1,4 +1,7 @@
-"""Which of some labels a text has: by a network with a head, or by a language model that reads left to right.
+"""Which of some labels a text has, or which number: by a network with a head, or by a language model that reads left to
+right.
+
+A head reads a text, or two that belong together, as the vocabulary's post-processor puts them into a row.
 
 A language model knows each label as a special token, ``<|label:positive|>``, and is trained in one of two ways. They
 share the network and the vocabulary and differ in what is predicted (Ng and Jordan 2002, "On Discriminative vs.
@@ -20,11 +23,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trivium.errors import CheckpointError, NonFiniteError, TokenizerError
+from trivium.errors import CheckpointError, NonFiniteError, TokenizerError, Unsupported
 from trivium.generation.reading import device_of, padded
-from trivium.lm.scoring import TOKENS_AT_ONCE
-from trivium.lm.together import together
+from trivium.lm.protocol import Label
+from trivium.lm.reading import (
+    check_like_training,
+    check_texts,
+    head_rows,
+    kind_of,
+    read_hidden,
+    trained_on_pairs,
+)
+from trivium.lm.together import TOKENS_AT_ONCE, together
 from trivium.tokenizers import Tokenizer
+from trivium.tokenizers.joined import Joined, Text
 
 OBJECTIVE = "classification"
 """What ``trivium.json`` calls the objective of a model that classifies."""
@@ -43,6 +55,8 @@ class LabelFacts:
     """p(y): the share of each label in what it was trained on; a generative model needs it."""
     context_tokens: int | None = None
     """Tokens that it reads of a text; None: all."""
+    pairs: bool | None = None
+    """Whether it was trained on pairs of texts, or on single ones; None: not known."""
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> "LabelFacts":
@@ -68,7 +82,13 @@ class LabelFacts:
                 fix="copy trivium.json from where the model was trained",
             )
         shares = None if prior is None else tuple(map(float, prior))
-        return cls(method=cast(Method, method), labels=tuple(labels or ()), prior=shares, context_tokens=context)
+        return cls(
+            method=cast(Method, method),
+            labels=tuple(labels or ()),
+            prior=shares,
+            context_tokens=context,
+            pairs=trained_on_pairs(described),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What `of` reads back."""
@@ -78,6 +98,7 @@ class LabelFacts:
             "labels": list(self.labels),
             "prior": None if self.prior is None else list(self.prior),
             "context_tokens": self.context_tokens,
+            "pairs": self.pairs,
         }
 
 
@@ -90,24 +111,71 @@ def _is_distribution(shares: Any, count: int) -> bool:
     )
 
 
+def head_facts(config: Any) -> Mapping[str, Any]:
+    """What ``trivium.json`` would say of a network with a head, where it does not."""
+    return LabelFacts(method="head", labels=config.labels).to_json()
+
+
+def label_texts(
+    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[Text], facts: Mapping[str, Any]
+) -> list[Label]:
+    """See ``LanguageModel.classify``; the arguments and errors are those of ``classify_texts``."""
+    check_texts(texts, "classify")
+    known = LabelFacts.of(facts)
+    check_like_training(texts, known.pairs)
+    labels = known.labels
+    return [
+        Label(
+            label=labels[best],
+            probability=probabilities[best],
+            probabilities=dict(zip(labels, probabilities, strict=True)),
+        )
+        for best, probabilities in classify_texts(network, tokenizer, texts, facts)
+    ]
+
+
 @torch.inference_mode()
 def classify_texts(
-    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], facts: Mapping[str, Any]
+    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[Text], facts: Mapping[str, Any]
 ) -> list[tuple[int, list[float]]]:
-    """For each text the class that is most probable, and the probability of every class; they sum to 1.
+    """For each text, or pair of texts, the class that is most probable, and the probability of every class; they sum
+    to 1.
 
     ``network`` is in evaluation mode; ``facts`` is what its ``trivium.json`` says, of which `LabelFacts` are taken.
     Raises ``CheckpointError`` where it does not say them, ``TokenizerError`` for a vocabulary without the tokens that
-    are needed, ``NonFiniteError`` for weights that give no numbers.
+    are needed, ``Unsupported`` for pairs where the model reads one text, ``NonFiniteError`` for weights that give no
+    numbers.
     """
     known = LabelFacts.of(facts)
     if not texts:
         return []
-    scores = _METHODS[known.method](network, tokenizer, tokenizer.encode_batch(list(texts)), known)
+    scores = _METHODS[known.method](network, tokenizer, texts, known)
     probabilities = torch.softmax(scores, dim=-1)
     if bool(probabilities.isnan().any()):
         raise NonFiniteError("the model's scores are not numbers (NaN or infinite): nothing can be classified")
     return list(zip(probabilities.argmax(-1).tolist(), probabilities.tolist(), strict=True))
+
+
+@torch.inference_mode()
+def regress_texts(
+    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[Text], context_tokens: int | None = None
+) -> list[float]:
+    """The number that the head gives each text, or pair of texts.
+
+    ``context_tokens`` are read of each at most, and no more than the network holds. Raises ``Unsupported`` for a head
+    of several numbers, ``NonFiniteError`` for weights that give no numbers.
+    """
+    config: Any = network.config
+    if len(config.labels) > 1:
+        raise Unsupported(
+            "the head gives several numbers a text", received=", ".join(config.labels), expected="a head of one"
+        )
+    found = torch.empty(len(texts), 1, dtype=torch.float64)
+    for places, hidden, lengths in read_hidden(network, _rows(network, tokenizer, texts, context_tokens)):
+        found[places] = network.classify(hidden, lengths).double().cpu()
+    if not bool(found.isfinite().all()):
+        raise NonFiniteError("the model's scores are not numbers (NaN or infinite): nothing can be estimated")
+    return found[:, 0].tolist()
 
 
 # What is read and what is written; training and use share it ---------------------------------------------------------
@@ -121,6 +189,12 @@ def label_token(label: str) -> str:
 def label_ids(tokenizer: Tokenizer, labels: Sequence[str]) -> list[int]:
     """The ids of the labels' tokens. Raises ``TokenizerError`` where the vocabulary lacks one."""
     return [_required(tokenizer.id(label_token(label)), label_token(label)) for label in labels]
+
+
+def reads_joined(network: nn.Module, tokenizer: Tokenizer) -> bool:
+    """Whether a network with a head reads texts as the vocabulary's post-processor joins them: all do but those that
+    were built to label single texts, and whose vocabulary has only a token that begins them."""
+    return kind_of(network) != "classifier" or None not in (tokenizer.cls_id, tokenizer.sep_id)
 
 
 def read_ids(tokenizer: Tokenizer, text_ids: Sequence[int], context_tokens: int | None) -> list[int]:
@@ -147,22 +221,40 @@ def _required(found: int | None, token: str) -> int:
 
 
 def _by_head(
-    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[list[int]], facts: LabelFacts
+    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[Text], facts: LabelFacts
 ) -> Float[Tensor, "N L"]:
     """The head's logits."""
-    rows = [read_ids(tokenizer, text, facts.context_tokens) for text in texts]
+    scores = torch.empty(len(texts), len(facts.labels), dtype=torch.float64, device=device_of(network))
+    for places, hidden, lengths in read_hidden(network, _rows(network, tokenizer, texts, facts.context_tokens)):
+        scores[places] = network.classify(hidden, lengths).double()
+    return scores
 
-    def score(tokens: Tensor, lengths: Tensor) -> Tensor:
-        return network.classify(network(tokens, lengths=lengths).hidden, lengths)
 
-    return _scored(network, rows, score, len(facts.labels))
+def _rows(network: nn.Module, tokenizer: Tokenizer, texts: Sequence[Text], longest: int | None) -> list[Joined]:
+    """What a head reads."""
+    if reads_joined(network, tokenizer):
+        return head_rows(network, tokenizer, texts, longest)
+    rows = [read_ids(tokenizer, text, longest) for text in _encoded(tokenizer, texts)]
+    return [Joined(ids=row, types=[0] * len(row), sides=[0] * len(row), offsets=[]) for row in rows]
+
+
+def _encoded(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[list[int]]:
+    """The ids of texts that are read alone. Raises ``Unsupported`` for pairs."""
+    alone = [text for text in texts if isinstance(text, str)]
+    if len(alone) < len(texts):
+        raise Unsupported(
+            "this model reads one text, and not two that belong together",
+            received="pairs of texts",
+            fix="give texts, or use a pre-trained model with a head",
+        )
+    return tokenizer.encode_batch(alone)
 
 
 def _discriminative(
-    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[list[int]], facts: LabelFacts
+    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[Text], facts: LabelFacts
 ) -> Float[Tensor, "N L"]:
     """The logits of the label tokens after the text."""
-    rows = [read_ids(tokenizer, text, facts.context_tokens) for text in texts]
+    rows = [read_ids(tokenizer, text, facts.context_tokens) for text in _encoded(tokenizer, texts)]
     labels = torch.tensor(label_ids(tokenizer, facts.labels), device=device_of(network))
 
     def score(tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -174,10 +266,10 @@ def _discriminative(
 
 
 def _generative(
-    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[list[int]], facts: LabelFacts
+    network: nn.Module, tokenizer: Tokenizer, texts: Sequence[Text], facts: LabelFacts
 ) -> Float[Tensor, "N L"]:
     """log p(y) + log p(x | y) for every label y."""
-    rows = [written_ids(tokenizer, text, facts.context_tokens) for text in texts]
+    rows = [written_ids(tokenizer, text, facts.context_tokens) for text in _encoded(tokenizer, texts)]
     ids = label_ids(tokenizer, facts.labels)
 
     def score(tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -195,7 +287,7 @@ def _generative(
     return prior.log() + _scored(network, rows, score, len(ids))
 
 
-_METHODS: dict[Method, Callable[[nn.Module, Tokenizer, Sequence[list[int]], LabelFacts], Tensor]] = {
+_METHODS: dict[Method, Callable[[nn.Module, Tokenizer, Sequence[Text], LabelFacts], Tensor]] = {
     "head": _by_head,
     "discriminative": _discriminative,
     "generative": _generative,

@@ -21,7 +21,7 @@ from trivium.generation.search.beam import beam_search
 from trivium.generation.search.best_of import best
 from trivium.generation.search.contrastive import contrastive_search
 from trivium.generation.search.hypothesis import Hypothesis, Stopped, completed
-from trivium.generation.settings import GenerationSettings
+from trivium.generation.settings import GenerationSettings, Search
 from trivium.generation.speculation import ModelDraft, PromptLookup, check_draft, speculate
 from trivium.generation.stopping import StopText, TokenText
 from trivium.lm.protocol import Generation, Prompts
@@ -75,6 +75,25 @@ class Generator:
             for request in asked:
                 self._follow_text(request)
         return asked
+
+    def ask_one(self, prompt: str | Sequence[int], adapter: str | None, **settings: Any) -> Request:
+        """One answer, whose text is made as it grows. Raises ``Unsupported`` for a search, which has nothing to show
+        before its end, and for a draft; ``DataError`` for several answers."""
+        if settings.pop("draft", None) is not None:
+            raise Unsupported(
+                "a stream cannot be drafted for", received="draft", fix="use generate, or leave draft out"
+            )
+        effective = self.settings(**settings)
+        if effective.beams > 1 or effective.search != Search():
+            raise Unsupported(
+                "a search over several answers has nothing to show before its end",
+                received=f"beams={effective.beams}, {effective.search}",
+                fix="use generate, or leave the search out",
+            )
+        asked = self.ask(prompt, effective, adapter, follow=True)
+        if len(asked) != 1:
+            raise DataError("a stream is one answer", received=f"n={effective.n}", fix="leave n out, or use generate")
+        return asked[0]
 
     def _check(self, asked: Sequence[Request]) -> None:
         check_requests(self.network, asked, encoder_decoder=self._start_id is not None, adapting=self._adapters)

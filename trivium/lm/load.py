@@ -21,6 +21,7 @@ from trivium.checkpoints.provenance import Origin, is_adapter, is_model, read_de
 from trivium.checkpoints.retention import saved_steps, step_folder
 from trivium.errors import CheckpointError, StorageError, Unsupported
 from trivium.generation import generation_config
+from trivium.lm.embedding import sentence_facts
 from trivium.lm.local import LocalModel
 from trivium.nn.quantized import NF4Linear
 from trivium.runtime.device import choose_device, choose_dtype
@@ -57,12 +58,18 @@ def load(
     tokenizer = None
     if any((folder / name).is_file() for name in _TOKENIZER_FILES):
         tokenizer = tokenizers.load(folder)
+    sentences = sentence_facts(folder)
     network = load_model(folder, dtype=choose_dtype(dtype, target), device=target, nf4=quantize == "nf4")
     adapters = {name: pathlib.Path(path) for name, path in _by_name(adapter).items()}
     _load_adapters(network, adapters, active=None if isinstance(adapter, dict) else "default")
     origin = Origin(folder=folder, described=read_description(folder), adapters=adapters)
     model = LocalModel(
-        network, tokenizer, generation=stated_generation(folder, config_file), config_file=config_file, origin=origin
+        network,
+        tokenizer,
+        generation=stated_generation(folder, config_file),
+        config_file=config_file,
+        origin=origin,
+        embedding=sentences,
     )
     if tokenizer is not None:
         tokenizers.check_vocabulary(tokenizer, model.config.vocabulary_size)
@@ -101,6 +108,8 @@ def save(model: LocalModel, folder: str | pathlib.Path, *, merge: bool = False) 
         _save_merged(model, folder)
         return
     metadata = None if model.origin is None else model.origin.facts()
+    if model.purpose == "embedding":
+        metadata = {**(metadata or {}), **model.embedding.to_json()}
     save_folder(folder, model.network, tokenizer=model.tokenizer, generation=model.generation, metadata=metadata)
 
 

@@ -1,7 +1,8 @@
 """``LocalModel``: a network on this machine, with its tokenizer."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -9,46 +10,36 @@ from torch import Tensor, nn
 
 from trivium.adapters import prefix
 from trivium.checkpoints.provenance import Origin
-from trivium.data.spans import scheme_of
 from trivium.errors import ConfigError, DataError, Unsupported
 from trivium.generation.engine import Engine
 from trivium.generation.prefixes import PrefixCache
-from trivium.generation.reading import padded
 from trivium.generation.request import Request
 from trivium.generation.settings import Constraints, Search
+from trivium.lm.answering import answer_spans, write_answers
+from trivium.lm.capabilities import able, head_of, refusal, with_tokenizer
 from trivium.lm.chat import chat_prompt
-from trivium.lm.classifying import OBJECTIVE, LabelFacts, classify_texts
+from trivium.lm.classifying import OBJECTIVE, LabelFacts, head_facts, label_texts, regress_texts
+from trivium.lm.embedding import EmbeddingFacts, embed_texts
+from trivium.lm.filling import fill_by_writing, fill_in_turn, fill_masks, mask_id
 from trivium.lm.generating import Generator
-from trivium.lm.protocol import Generation, Label, Prompts, Score, Tagging
+from trivium.lm.protocol import Answer, Embeddings, Filling, Generation, Label, Prompts, Score, Tagging
 from trivium.lm.purpose import purpose
-from trivium.lm.scoring import TOKENS_AT_ONCE, score_causal, score_pseudo
-from trivium.lm.tagging import tag_words
-from trivium.lm.together import together
-from trivium.lm.words import cut_into_words, marked_spans
+from trivium.lm.reading import check_like_training, check_texts, trained_on_pairs
+from trivium.lm.scoring import score_causal, score_pseudo
+from trivium.lm.tagging import tag_texts
 from trivium.models import Architecture, architecture
+from trivium.nn.output import Output
 from trivium.nn.state import State
 from trivium.templates import Message
 from trivium.tokenizers import Tokenizer
-
-_CAPABILITIES = {
-    "decoder": {"logits", "generate", "stream", "chat", "score", "embed"},
-    "recurrent": {"logits", "generate", "stream", "chat", "score", "embed"},
-    "bidirectional recurrent": {"logits", "generate", "stream", "chat", "score", "embed"},  # by its forward half
-    "encoder": {"logits", "score", "embed"},
-    "encoder-decoder": {"logits", "generate", "stream", "embed"},
-    "recurrent encoder-decoder": {"logits", "generate", "stream"},
-    "classifier": set(),
-}
-_OF_PURPOSE = {"classification": "classify", "tagging": "tag", "translation": "generate"}
-_OF_TEXT = {"stream", "chat", "score", "embed", "classify", "tag"}
-_MASKS = ("[MASK]", "<mask>")
+from trivium.tokenizers.joined import Text
 
 
 class LocalModel:
     """A ``LanguageModel`` made of a network and, where there is one, its tokenizer.
 
     ``generation`` is the content of ``generation_config.json``; ``config_file`` that of ``config.json``; ``origin``
-    says where it was loaded from.
+    says where it was loaded from, and ``embedding`` how its folder makes a vector of a text.
     """
 
     def __init__(
@@ -59,6 +50,7 @@ class LocalModel:
         generation: Mapping[str, Any] | None = None,
         config_file: Mapping[str, Any] | None = None,
         origin: Origin | None = None,
+        embedding: EmbeddingFacts | None = None,
     ) -> None:
         self.network = network.eval()
         self.tokenizer = tokenizer
@@ -69,13 +61,14 @@ class LocalModel:
         file = dict(config_file if config_file is not None else hf)
         self.architecture: Architecture = architecture(hf["model_type"])
         described = {} if origin is None else origin.described
-        self.purpose = purpose(hf, described)
+        self.purpose = purpose({**file, "model_type": hf["model_type"]}, described)
         """What the model is for, beside continuing a text; see ``trivium.lm.purpose``."""
-        untold = self.architecture.kind == "classifier" and described.get("objective") != OBJECTIVE
-        self._label_facts = _head_facts(self.config) if untold else described
-        able = _CAPABILITIES[self.architecture.kind]
-        self._able = able if self.purpose is None else able | {_OF_PURPOSE[self.purpose]}
-        self.capabilities = frozenset(self._able if tokenizer is not None else self._able - _OF_TEXT)
+        self.embedding = embedding or EmbeddingFacts.of(described)
+        """How a vector is made of a text."""
+        labels = self.purpose == "classification" and described.get("objective") != OBJECTIVE
+        self._label_facts = head_facts(self.config) if labels else described
+        self._able = able(self.architecture, self.config, self.purpose)
+        self.capabilities = with_tokenizer(self._able, tokenizer)
         self._generator = Generator(
             self.network,
             tokenizer,
@@ -185,21 +178,8 @@ class LocalModel:
         """One answer in the making, and the steps that make it: its ids, probabilities and pieces of text can be
         looked at after each."""
         self._require("stream")
-        if settings.pop("draft", None) is not None:
-            raise Unsupported(
-                "a stream cannot be drafted for", received="draft", fix="use generate, or leave draft out"
-            )
-        effective = self._generator.settings(max_new_tokens=max_new_tokens, **settings)
-        if effective.beams > 1 or effective.search != Search():
-            raise Unsupported(
-                "a search over several answers has nothing to show before its end",
-                received=f"beams={effective.beams}, {effective.search}",
-                fix="use generate, or leave the search out",
-            )
-        asked = self._generator.ask(prompt, effective, adapter, follow=True)
-        if len(asked) != 1:
-            raise DataError("a stream is one answer", received=f"n={effective.n}", fix="leave n out, or use generate")
-        return asked[0], self._generator.run(asked)
+        asked = self._generator.ask_one(prompt, adapter, max_new_tokens=max_new_tokens, **settings)
+        return asked, self._generator.run([asked])
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """The ids that a prompt is read as: with what the vocabulary puts before and after a text."""
@@ -251,35 +231,26 @@ class LocalModel:
             )
         if method == "causal":
             return score_causal(self.network, self.tokenizer, pairs)
-        mask_id = next((i for mask in _MASKS if (i := self.tokenizer.id(mask)) is not None), None)
-        if mask_id is None:
-            raise Unsupported("the vocabulary has no mask token", expected=" or ".join(_MASKS))
-        return score_pseudo(self.network, self.tokenizer, mask_id, pairs)
+        mask = mask_id(self.tokenizer)
+        if mask is None:
+            raise Unsupported("the vocabulary has no mask token", expected="[MASK] or <mask>")
+        return score_pseudo(self.network, self.tokenizer, mask, pairs)
 
-    @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> Float[Tensor, "N D"]:
-        """The mean of the last hidden states of each text (of the encoder's, where there is one), of length 1."""
+        """A vector of length 1 for each text: the mean of its last hidden states (of the encoder's, where there is
+        one), or what its folder says; see ``trivium.lm.embedding``.
+
+        The end of a text that is longer than the model reads is left out; ``embeddings`` tells how much.
+        """
+        return self.embeddings(texts).vectors
+
+    def embeddings(self, texts: Sequence[str]) -> Embeddings:
+        """What ``embed`` gives, and how many tokens of each text did not fit."""
         self._require("embed")
         assert self.tokenizer is not None
         if isinstance(texts, str):
             raise DataError("embed takes several texts", received="one text", fix="embed([text])")
-        before, after = self.tokenizer.prefix_ids, self.tokenizer.suffix_ids
-        rows = [before + ids + after for ids in self.tokenizer.encode_batch(texts)]
-        empty = [number for number, row in enumerate(rows) if not row]
-        if empty:
-            raise DataError(f"text {empty[0]} is empty: it has no vector", fix="leave empty texts out")
-        vectors: list[Tensor] = [torch.empty(0)] * len(rows)
-        for chosen in together([len(row) for row in rows], TOKENS_AT_ONCE):
-            tokens, lengths = padded([rows[row] for row in chosen], self._device)
-            if self.architecture.kind == "encoder-decoder":
-                hidden = self.network.read(tokens, lengths=lengths).hidden
-            else:
-                hidden = self.network(tokens, lengths=lengths, state=self._prefixed(*tokens.shape)).hidden
-            valid = (torch.arange(tokens.shape[1], device=self._device) < lengths[:, None])[..., None]
-            mean = torch.where(valid, hidden, 0).sum(1) / lengths[:, None]
-            for row, vector in zip(chosen, nn.functional.normalize(mean, dim=-1), strict=True):
-                vectors[row] = vector
-        return torch.stack(vectors) if vectors else torch.empty(0, self.config.width, device=self._device)
+        return embed_texts(self.network, self.tokenizer, texts, self.embedding, self._read_for_a_vector)
 
     # Labels ----------------------------------------------------------------------------------------------------
 
@@ -290,29 +261,25 @@ class LocalModel:
             return LabelFacts.of(self._label_facts).labels
         return self.config.labels if self.purpose == "tagging" else ()
 
-    @torch.inference_mode()
-    def classify(self, texts: Sequence[str]) -> list[Label]:
-        """The label of each text, with the probability of every label.
+    def classify(self, texts: Sequence[Text]) -> list[Label]:
+        """The label of each text, or pair of texts that belong together, with the probability of every label.
 
         Of a network with a head for it, or of a language model that was trained to predict the label of a text, or the
-        text of a label. Raises ``DataError`` for one text in place of several.
+        text of a label. Raises ``DataError`` for one text in place of several, ``Unsupported`` for pairs where the
+        model reads one text.
         """
         self._require("classify")
         assert self.tokenizer is not None
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            given = "one text" if isinstance(texts, str) else "what is no text"
-            raise DataError("classify takes several texts", received=given, fix="classify([text])")
-        labels = self.labels
-        return [
-            Label(
-                label=labels[best],
-                probability=probabilities[best],
-                probabilities=dict(zip(labels, probabilities, strict=True)),
-            )
-            for best, probabilities in classify_texts(self.network, self.tokenizer, texts, self._label_facts)
-        ]
+        return label_texts(self.network, self.tokenizer, texts, self._label_facts)
 
-    @torch.inference_mode()
+    def regress(self, texts: Sequence[Text]) -> list[float]:
+        """The number that the model estimates of each text, or pair of texts: how alike two sentences are."""
+        self._require("regress")
+        assert self.tokenizer is not None
+        check_texts(texts, "regress")
+        check_like_training(texts, trained_on_pairs(self._label_facts))
+        return regress_texts(self.network, self.tokenizer, texts, self._trained_context)
+
     def tag(self, texts: Sequence[str | Sequence[str]]) -> list[Tagging]:
         """A tag for each word of each text, and the spans that the tags mark.
 
@@ -322,30 +289,56 @@ class LocalModel:
         """
         self._require("tag")
         assert self.tokenizer is not None
-        if isinstance(texts, str) or not all(isinstance(word, str) and word for text in texts for word in text):
-            given = "one text" if isinstance(texts, str) else "a word that is empty, or no text"
-            raise DataError("tag takes several texts, or lists of words", received=given, fix="tag([text])")
-        cut = [cut_into_words(text) for text in texts]
-        found = tag_words(self.network, self.tokenizer, [words for _, words, _ in cut])
-        scheme = scheme_of(self.labels)
-        return [
-            Tagging(words=words, tags=tags, spans=marked_spans(text, places, tags, scheme=scheme))
-            for (text, words, places), tags in zip(cut, found, strict=True)
-        ]
+        return tag_texts(self.network, self.tokenizer, texts, context_tokens=self._trained_context)
 
-    # What later releases bring ---------------------------------------------------------------------------------
+    # Parts of texts --------------------------------------------------------------------------------------------
 
-    def fill(self, text: str) -> str:
-        """Not in this release."""
-        self._refuse("fill")
+    def fill(self, text: str, *, top: int = 5) -> Filling:
+        """The text with its blanks filled, and up to ``top`` candidates of each, the best first.
 
-    def answer(self, question: str, context: str) -> Any:
-        """Not in this release."""
-        self._refuse("answer")
+        A blank is the vocabulary's mask token, or a sentinel <extra_id_0>, <extra_id_1>, ... for models that know
+        them; see ``trivium.lm.filling`` for what the candidates of each kind of model are. Raises ``DataError`` for a
+        text without a blank, and for one that is longer than a masked model reads.
+        """
+        self._require("fill")
+        assert self.tokenizer is not None
+        if top < 1:
+            raise ConfigError("so many candidates cannot be given", received=top, expected="1 or more")
+        if not self._encoder_decoder:
+            return fill_masks(self.network, self.tokenizer, text, top=top)
+        if blanks := vars(self.config).get("blank_ids"):
+            return fill_in_turn(self.tokenizer, blanks, text, self._written_for_blanks, top=top)
+        return fill_by_writing(self.tokenizer, text, self._written_for_blanks, top=top)
+
+    def answer(self, question: str, context: str, *, longest_answer: int = 30, no_answer: bool = False) -> Answer:
+        """What ``context`` says to ``question``, in at most ``longest_answer`` tokens; see ``trivium.lm.answering``.
+
+        With ``no_answer`` a model that marks spans may say that there is none; one that writes says what it likes.
+        """
+        return self.answers([(question, context)], longest_answer=longest_answer, no_answer=no_answer)[0]
+
+    def answers(
+        self, asked: Sequence[tuple[str, str]], *, longest_answer: int = 30, no_answer: bool = False
+    ) -> list[Answer]:
+        """``answer`` to each (question, context), those of about one length together."""
+        self._require("answer")
+        assert self.tokenizer is not None
+        if longest_answer < 1:
+            raise ConfigError("no answer is so short", received=longest_answer, expected="1 or more")
+        if head_of(self.config) == "span":
+            return answer_spans(
+                self.network,
+                self.tokenizer,
+                asked,
+                longest_answer=longest_answer,
+                no_answer=no_answer,
+                context_tokens=self._trained_context,
+            )
+        return write_answers(functools.partial(self.generate, max_new_tokens=longest_answer), asked)
 
     def complete(self, prefix: str, suffix: str) -> str:
         """Not in this release."""
-        self._refuse("complete")
+        raise refusal("complete", self.architecture, self._able, self.tokenizer)
 
     # Inside ----------------------------------------------------------------------------------------------------
 
@@ -354,8 +347,24 @@ class LocalModel:
         return next(self.network.parameters()).device
 
     @property
+    def _trained_context(self) -> int | None:
+        """Tokens of the longest row that the model was trained on, where its folder says so."""
+        stated = self._label_facts.get("context_tokens")
+        return stated if type(stated) is int and stated > 0 else None
+
+    @property
     def _encoder_decoder(self) -> bool:
         return self.architecture.kind.endswith("encoder-decoder")
+
+    def _read_for_a_vector(self, tokens: Tensor, lengths: Tensor, **told: Tensor) -> Output:
+        if self.architecture.kind == "encoder-decoder" and head_of(self.config) in ("language", "none"):
+            return self.network.read(tokens, lengths=lengths)
+        if self.architecture.kind == "encoder":
+            return self.network(tokens, lengths=lengths, **told)
+        return self.network(tokens, lengths=lengths, state=self._prefixed(*tokens.shape))
+
+    def _written_for_blanks(self, ids: list[int], n: int, new_tokens: int) -> list[Generation]:
+        return self.generate([ids], max_new_tokens=new_tokens, beams=n, n=n)
 
     def _prefixed(self, rows: int, length: int) -> State | None:
         """What texts are read into where the active adapter is a prefix."""
@@ -364,27 +373,8 @@ class LocalModel:
         return prefix.begin_active(self.network, [None] * rows, length)
 
     def _require(self, capability: str) -> None:
-        if capability in self.capabilities:
-            return
-        if self.tokenizer is None and capability in self._able:
-            raise Unsupported(
-                f"{capability} needs a tokenizer, and this model has none",
-                expected="a folder with tokenizer.json",
-                fix="copy the tokenizer's files into the model's folder, or work with ids: generate([[1, 2, 3]], ...)",
-            )
-        self._refuse(capability)
-
-    def _refuse(self, capability: str) -> NoReturn:
-        raise Unsupported(
-            f"this {self.architecture.name} model cannot {capability}",
-            received=capability,
-            expected=", ".join(sorted(self.capabilities)) or "nothing but training",
-        )
-
-
-def _head_facts(config: Any) -> Mapping[str, Any]:
-    """What ``trivium.json`` would say of a network with a head, where it does not."""
-    return LabelFacts(method="head", labels=config.labels).to_json()
+        if capability not in self.capabilities:
+            raise refusal(capability, self.architecture, self._able, self.tokenizer)
 
 
 def _pieces(request: Request, steps: Iterator[None]) -> Iterator[str]:

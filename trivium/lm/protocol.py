@@ -11,6 +11,7 @@ from trivium.generation.request import FinishReason
 from trivium.generation.settings import GenerationSettings
 from trivium.templates import Message
 from trivium.tokenizers import Tokenizer
+from trivium.tokenizers.joined import Text
 
 Prompts = str | Sequence[int] | Sequence[str] | Sequence[Sequence[int]]
 """One text or its ids, or several of either."""
@@ -82,12 +83,68 @@ class Tagging:
     """In order. Of words that were given, the text is the words with a space between each two."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What may stand in a blank."""
+
+    text: str
+    """As it is put into the text."""
+    probability: float
+    """How probable the model takes it to be there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blank:
+    """A mask of a text, and what may stand there."""
+
+    start: int
+    """Place of the mask's first character in the text as it was given."""
+    end: int
+    """Place after its last character."""
+    candidates: list[Candidate]
+    """The best first; none where the model wrote nothing for this blank."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filling:
+    """A text whose masks are filled."""
+
+    text: str
+    """With the best candidate in each blank."""
+    blanks: list[Blank]
+    """In the order of the text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a text says to a question."""
+
+    text: str
+    """The answer; empty where the text does not answer."""
+    start: int | None
+    """Place of its first character in the context; None where there is no answer, or it is not a part of the text."""
+    end: int | None
+    """Place after its last character."""
+    probability: float
+    """How probable the model takes it to be, among all that it could have answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embeddings:
+    """Vectors of texts, and how much of each text is in them."""
+
+    vectors: Float[Tensor, "N D"]
+    """One a text, of length 1."""
+    cut_tokens: list[int]
+    """Tokens at the end of each text that were not read, for want of room."""
+
+
 @runtime_checkable
 class LanguageModel(Protocol):
     """A local checkpoint, an adapter on a shared base, a hosted model.
 
     What a model cannot do raises ``trivium.Unsupported``; ``capabilities`` tells beforehand: "logits",
-    "generate", "stream", "chat", "score", "embed", "fill", "classify", "tag", "answer", "complete".
+    "generate", "stream", "chat", "score", "embed", "fill", "classify", "regress", "tag", "answer", "complete".
     """
 
     network: nn.Module
@@ -124,20 +181,24 @@ class LanguageModel(Protocol):
         """A vector of length 1 for each text."""
         ...
 
-    def fill(self, text: str) -> str:
-        """The text with its masks filled."""
+    def fill(self, text: str, *, top: int = 5) -> Filling:
+        """The text with its masks filled, and the ``top`` candidates of each."""
         ...
 
-    def classify(self, texts: Sequence[str]) -> list[Label]:
-        """The label of each text, with the probability of every label."""
+    def classify(self, texts: Sequence[Text]) -> list[Label]:
+        """The label of each text, or pair of texts, with the probability of every label."""
+        ...
+
+    def regress(self, texts: Sequence[Text]) -> list[float]:
+        """The number that the model estimates of each text, or pair of texts."""
         ...
 
     def tag(self, texts: Sequence[str | Sequence[str]]) -> list[Tagging]:
         """A tag for each word, and the spans they mark; a text is cut into words, a list of words is taken as it is."""
         ...
 
-    def answer(self, question: str, context: str) -> Any:
-        """The span of ``context`` that answers ``question``."""
+    def answer(self, question: str, context: str, *, longest_answer: int = 30, no_answer: bool = False) -> Answer:
+        """What ``context`` says to ``question``, in at most so many tokens; nothing only where ``no_answer`` may be."""
         ...
 
     def complete(self, prefix: str, suffix: str) -> str:

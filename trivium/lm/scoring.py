@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from trivium.adapters import prefix
 from trivium.errors import DataError, NonFiniteError
 from trivium.lm.protocol import Score
+from trivium.lm.reading import masked_hidden
+from trivium.lm.together import TOKENS_AT_ONCE
 from trivium.nn.head import CHUNK_ROWS
 from trivium.nn.output import Output
 from trivium.nn.state import State
 from trivium.tokenizers import Tokenizer
 
-TOKENS_AT_ONCE = 4096  # of one forward pass; beyond it the products gain nothing
 _WORTH_SHARING = 16  # tokens; what fewer cost is less than what a second forward pass does
 
 
@@ -302,5 +303,5 @@ def _masked_hidden(network: nn.Module, row: Tensor, places: Tensor, mask_id: int
         rows = torch.arange(len(part), device=row.device)
         masked = row.repeat(len(part), 1)
         masked[rows, part] = mask_id
-        hidden.append(network(masked).hidden[rows, part])
+        hidden.append(masked_hidden(network, masked, part[:, None])[:, 0])
     return torch.cat(hidden)

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+TOKENS_AT_ONCE = 4096
+"""Tokens of one forward pass; beyond it the products gain nothing."""
+
 
 def together(lengths: Sequence[int], at_once: int) -> Iterator[list[int]]:
     """The places of all texts, the longest first, as many at a time as have ``at_once`` tokens when they are padded.

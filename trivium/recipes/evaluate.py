@@ -2,29 +2,36 @@
 
     evaluate(EvaluateConfig(model=Path("runs/classification"), data=Path("test.csv")))
 
-A classifier, a tagger and a translator are measured as such, any other model by its bits per byte, unless a task is
-named.
+A model that labels, tags, answers, estimates, embeds, translates or sums up is measured as such, any other by its bits
+per byte, unless a task is named.
 """
 
+import functools
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from trivium.checkpoints.folder import replace_file
 from trivium.data.conll import read_conll
-from trivium.data.labelled import read_labelled
-from trivium.errors import ConfigError, StorageError, Unsupported
+from trivium.data.labelled import LabelledText, read_labelled
+from trivium.data.questions import read_questions
+from trivium.errors import StorageError, Unsupported
 from trivium.evaluation.tasks import Task, find_task, run_task
-from trivium.evaluation.tasks.records import expected, read_task
+from trivium.evaluation.tasks.records import read_task
 from trivium.evaluation.tasks.run import SHOT_SEED
 from trivium.evaluation.tasks.writing import longest_answer
 from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import LanguageModel
 from trivium.lm.purpose import PURPOSES, Purpose, purpose_of_folder
+from trivium.recipes.evaluate_answering import evaluate_answering
 from trivium.recipes.evaluate_classification import evaluate_classification
+from trivium.recipes.evaluate_config import ALSO, MEASURED, TEXT_TASKS, EvaluateConfig, check_settings
+from trivium.recipes.evaluate_embedding import evaluate_embedding
+from trivium.recipes.evaluate_regression import evaluate_regression
+from trivium.recipes.evaluate_summarisation import evaluate_summarisation, read_documents
 from trivium.recipes.evaluate_tagging import evaluate_tagging
 from trivium.recipes.evaluate_text import (
     MASKED,
@@ -34,88 +41,9 @@ from trivium.recipes.evaluate_text import (
 )
 from trivium.recipes.evaluate_translation import evaluate_translation, read_references
 
-TEXT_TASKS = ("bits_per_byte", "perplexity")
+__all__ = ["TEXT_TASKS", "EvaluateConfig", "chosen_task", "evaluate"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """What is measured, on what, and how much context each token sees."""
-
-    model: Path
-    """Folder of a model, or of a run (its best checkpoint)."""
-    data: Path | None = None
-    """For a classifier texts with labels (.jsonl, .csv, .tsv, or a folder for each label); for a tagger a CoNLL file;
-    for a translator a text, with `references`, or pairs (.tsv, .jsonl); else a text file, a folder of text, or a folder
-    that `trivium prepare` wrote (its validation part); for a task, the file of its examples."""
-    task: str | None = None
-    """What the model is for, if not given: classification, tagging or translation, else bits_per_byte. Also perplexity
-    of text; or cola, sst2, mrpc, rte, qnli, wnli, boolq, blimp, gsm8k, svamp, asked and scored as
-    lm-evaluation-harness does. A model that reads text in both directions has a perplexity for each, and no bits per
-    byte."""
-    references: Path | None = None
-    """For translation: the right translations of `data`, line by line."""
-    beams: int | None = None
-    """For translation: hypotheses of the search; as generation_config.json says if not given."""
-    text_field: str | None = None
-    """For classification: field or column of the text; text, or else sentence, if not given."""
-    label_field: str | None = None
-    """For classification: field or column of the label; label if not given."""
-    limit: int | None = None
-    """Only the first so many examples of a task (of each of BLiMP's kinds), sentences, or documents of a text; of texts
-    with labels so many from all over the data."""
-    shots: int | None = None
-    """Solved examples shown before each question; the task's own number if not given (5 for gsm8k, else none)."""
-    shots_data: Path | None = None
-    """File that the solved examples are drawn from, such as the task's training part; the examples themselves, but for
-    the one asked, if not given."""
-    answers: Path | None = None
-    """File to write every example to, with what the model answered: one JSON a line."""
-    context_tokens: int | None = None
-    """Window the text is read in; the model's own context if not given."""
-    stride_tokens: int | None = None
-    """New tokens scored by each window, the rest being context; half the window if not given. Equal to the window it is
-    fastest, and a token at a window's beginning sees little of what came before."""
-    encoding: str = "utf-8"
-    """How text files are encoded."""
-    output: Path | None = None
-    """File to write the result to, as JSON."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1; auto is a GPU where there is one."""
-    dtype: str = "float32"
-    """Number format to compute in: float32, bfloat16, float64, auto."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("context_tokens", 1), ("stride_tokens", 1), ("limit", 1), ("shots", 0), ("beams", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"{name} is too small", received=value, expected=f"at least {least}")
-        if self.task is not None:
-            check_settings(self, self.task)
-        if self.data is None:
-            of_task = None if self.task in (None, *TEXT_TASKS, *PURPOSES) else find_task(str(self.task))
-            kinds = "what the model is for: text, or examples" if of_task is None else expected(of_task)
-            what = "" if self.task is None else f"for {self.task}: "
-            raise ConfigError("there is nothing to measure on", expected=what + kinds, fix="add --data PATH")
-
-
-# Which settings mean something for which task, beside those that always do; the rest are tasks with questions.
-_SETTINGS = {
-    **dict.fromkeys(TEXT_TASKS, ("context_tokens", "stride_tokens")),
-    "classification": ("text_field", "label_field", "answers"),
-    "tagging": ("answers",),
-    "translation": ("references", "beams", "answers"),
-}
-_OF_QUESTIONS = ("shots", "shots_data", "answers")
-
-
-def check_settings(config: EvaluateConfig, task: str) -> None:
-    """Raises `ConfigError` for a task that there is not, and for settings that mean nothing for it."""
-    if task not in _SETTINGS:
-        find_task(task, (*PURPOSES, *TEXT_TASKS))
-    meant = _SETTINGS.get(task, _OF_QUESTIONS)
-    for name in sorted({name for names in (*_SETTINGS.values(), _OF_QUESTIONS) for name in names} - {*meant}):
-        if getattr(config, name) is not None:
-            raise ConfigError(f"{name} means nothing for {task}", fix=f"leave {name} out")
+Measured = tuple[dict[str, Any], Sequence[Any]]
 
 
 def chosen_task(config: EvaluateConfig) -> str:
@@ -124,14 +52,14 @@ def chosen_task(config: EvaluateConfig) -> str:
     Raises `Unsupported` for a purpose that is not the model's, `ConfigError` as `check_settings` does.
     """
     purpose = purpose_of_folder(saved_folder(config.model))
-    if config.task in PURPOSES and config.task != purpose:
+    if config.task in PURPOSES and config.task != purpose and (purpose, config.task) not in ALSO:
         raise Unsupported(
             f"the model is not for {config.task}",
             received=f"{config.model}: " + ("a language model" if purpose is None else f"made for {purpose}"),
             expected=f"a model that was trained for {config.task}",
             fix="leave --task out: the model is then measured on what it is for",
         )
-    task = config.task or purpose or TEXT_TASKS[0]
+    task = config.task or (purpose if purpose in MEASURED else TEXT_TASKS[0])
     check_settings(config, task)
     return task
 
@@ -180,24 +108,92 @@ def _of_text(config: EvaluateConfig, task: str) -> dict[str, Any]:
 
 def _of_examples(config: EvaluateConfig, purpose: Purpose) -> dict[str, Any]:
     """The data is read whole, and whatever is wrong with it told, before the model is."""
-    assert config.data is not None
-    shared: dict[str, Any] = {"limit": config.limit, "silent": False}
-    if purpose == "classification":
-        label_field = config.label_field or "label"
-        examples = read_labelled(
-            config.data, text_field=config.text_field, label_field=label_field, encoding=config.encoding
-        )
-        result, answered = evaluate_classification(_loaded(config), examples, keep=config.answers is not None, **shared)
-    elif purpose == "tagging":
-        file = read_conll(config.data, encoding=config.encoding)
-        result, answered = evaluate_tagging(_loaded(config), file, config.data, **shared)
-    else:
-        pairs = read_references(config.data, config.references, encoding=config.encoding)
-        result, answered = evaluate_translation(_loaded(config), pairs, beams=config.beams, **shared)
-        result["settings"]["references"] = None if config.references is None else str(config.references)
+    result, answered = _MEASURES[purpose](config, {"limit": config.limit, "silent": False})
     if config.answers is not None:
         _write_answers(config.answers, answered)
     return result
+
+
+def _labels(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
+    examples = _labelled(config, text_field=config.text_field, second_field=config.second_field)
+    return evaluate_classification(_loaded(config), examples, keep=config.answers is not None, **shared)
+
+
+def _numbers(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
+    examples = _labelled(config, text_field=config.text_field, second_field=config.second_field)
+    _require_numbers(examples)
+    return evaluate_regression(_loaded(config), examples, **shared)
+
+
+def _likeness(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
+    examples = _labelled(
+        config,
+        text_field=config.text_field or "sentence1",
+        second_field=config.second_field or "sentence2",
+        label_field="score",
+    )
+    _require_numbers(examples)
+    return evaluate_embedding(_loaded(config), examples, **shared)
+
+
+def _labelled(
+    config: EvaluateConfig, *, text_field: str | None, second_field: str | None, label_field: str = "label"
+) -> list[LabelledText]:
+    return read_labelled(
+        _data(config),
+        text_field=text_field,
+        second_field=second_field,
+        label_field=config.label_field or label_field,
+        columns=config.columns,
+        encoding=config.encoding,
+    )
+
+
+def _require_numbers(examples: Sequence[LabelledText]) -> None:
+    """Raises `DataError` for the first label that is no number."""
+    for example in examples:
+        _ = example.number
+
+
+def _tags(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
+    file = read_conll(_data(config), encoding=config.encoding)
+    return evaluate_tagging(_loaded(config), file, _data(config), **shared)
+
+
+def _answers(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
+    questions = read_questions(_data(config), encoding=config.encoding)
+    return evaluate_answering(_loaded(config), questions, **shared)
+
+
+def _translations(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
+    pairs = read_references(_data(config), config.references, encoding=config.encoding)
+    result, answered = evaluate_translation(_loaded(config), pairs, beams=config.beams, **shared)
+    result["settings"]["references"] = None if config.references is None else str(config.references)
+    return result, answered
+
+
+def _summaries(task: str, config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
+    documents = read_documents(
+        _data(config), text_field=config.text_field, summary_field=config.label_field, encoding=config.encoding
+    )
+    return evaluate_summarisation(_loaded(config), documents, task=task, beams=config.beams, **shared)
+
+
+def _data(config: EvaluateConfig) -> Path:
+    assert config.data is not None
+    return config.data
+
+
+_MEASURES: dict[str, Callable[[EvaluateConfig, dict[str, Any]], Measured]] = {
+    "classification": _labels,
+    "regression": _numbers,
+    "embedding": _likeness,
+    "tagging": _tags,
+    "answering": _answers,
+    "translation": _translations,
+    "summarisation": functools.partial(_summaries, "summarisation"),
+    "text_to_text": functools.partial(_summaries, "text_to_text"),
+}
 
 
 def _loaded(config: EvaluateConfig) -> LocalModel:

@@ -10,14 +10,14 @@ import numpy as np
 from trivium.data.labelled import LabelledText
 from trivium.errors import DataError
 from trivium.evaluation import metrics
-from trivium.evaluation.intervals import Interval, corrected_interval, proportion
+from trivium.evaluation.intervals import proportion
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import Label
+from trivium.recipes.label_intervals import macro_f1_interval, mcc_interval
 from trivium.runtime.progress import bar
 
 _AT_ONCE = 256
 _NAMED = 12
-_RESAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,9 @@ class Classified:
     """One text with the label it should have."""
 
     text: str
-    """The text."""
+    """The text, or the first of two that are read together."""
+    text_pair: str | None = None
+    """The second."""
     target: str
     """Its label in the data."""
     label: str
@@ -62,10 +64,10 @@ def evaluate_classification(
 ) -> tuple[dict[str, Any], list[Classified]]:
     """`{"task", "metrics", "intervals", "count", "settings"}` and what each text was taken for.
 
-    Accuracy (Wilson's interval) and macro F1 (bootstrap) at 95 %; "calibration_error" is that of Guo et al. 2017,
-    "loss" the mean of -log p(label), in nats. A `limit` takes texts spread evenly over the data, which may well be
-    sorted by label. Without `keep` the second is empty, and memory does not grow with texts times labels. Raises
-    `DataError` for a label that the model does not know, before any work.
+    Accuracy (Wilson's interval), macro F1 and Matthews' correlation (bootstrap) at 95 %; "calibration_error" is that of
+    Guo et al. 2017, "loss" the mean of -log p(label), in nats. A `limit` takes texts spread evenly over the data, which
+    may well be sorted by label. Without `keep` the second is empty, and memory does not grow with texts times labels.
+    Raises `DataError` for a label that the model does not know, before any work.
     """
     check_labels(model, examples)
     chosen = evenly_spread(examples, limit)
@@ -74,7 +76,7 @@ def evaluate_classification(
     with bar("classification", total=len(chosen), unit="texts", silent=silent) as progress:
         for start in range(0, len(chosen), _AT_ONCE):
             some = chosen[start : start + _AT_ONCE]
-            found = model.classify([example.text for example in some])
+            found = model.classify([example.read for example in some])
             outcomes += _outcomes(some, found, model.labels)
             answered += map(_beside, some, found) if keep else ()
             progress.advance(len(some))
@@ -110,7 +112,7 @@ def check_labels(model: LocalModel, examples: Sequence[LabelledText]) -> None:
 
 
 def _beside(example: LabelledText, found: Label) -> Classified:
-    return Classified(text=example.text, target=example.label, **dataclasses.asdict(found))
+    return Classified(text=example.text, text_pair=example.second, target=example.label, **dataclasses.asdict(found))
 
 
 def _outcomes(examples: Sequence[LabelledText], found: Sequence[Label], labels: Sequence[str]) -> list[_Outcome]:
@@ -147,39 +149,5 @@ def _figures(outcomes: Sequence[_Outcome], labels: Sequence[str]) -> tuple[dict[
     if len(outcomes) > 1:  # of one example nothing can be drawn
         classes = np.array([(one.target, one.given) for one in outcomes]).T
         intervals["macro_f1"] = macro_f1_interval(classes[0], classes[1])
+        intervals["mcc"] = mcc_interval(classes[0], classes[1])
     return figures, {name: [interval.low, interval.high] for name, interval in intervals.items()}
-
-
-def macro_f1_interval(targets: np.ndarray, given: np.ndarray) -> Interval:
-    """The 95 % bootstrap interval (BCa) of macro F1 over the classes that occur; both are classes, [N].
-
-    An example is the pair of its classes, so that a resample is how often each different pair is drawn: of N examples
-    and L classes memory is N + L, where a row an example of hits, predictions and truths would be 3 N L.
-    """
-    classes, places = np.unique(np.concatenate([targets, given]), return_inverse=True)
-    number, examples = len(classes), len(targets)
-    pairs, times = np.unique(places[:examples] * number + places[examples:], return_counts=True)
-    true, said = np.divmod(pairs, number)
-    right = true == said
-
-    def hits_and_marks(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        hits = np.bincount(true, np.where(right, drawn, 0), number)
-        return hits, np.bincount(true, drawn, number) + np.bincount(said, drawn, number)
-
-    def macro_f1(drawn: np.ndarray) -> float:
-        return float(_f1(*hits_and_marks(drawn)).mean())
-
-    chance = np.random.default_rng(0)
-    drawn = np.array([macro_f1(chance.multinomial(examples, times / examples)) for _ in range(_RESAMPLES)])
-    hits, marks = hits_and_marks(times)
-    before = _f1(hits, marks)
-    # Without one example of a pair only the F1 of its two classes changes, or of its one.
-    alike = _f1(hits[true] - 1, marks[true] - 2) - before[true]
-    unlike = _f1(hits[true], marks[true] - 1) - before[true] + _f1(hits[said], marks[said] - 1) - before[said]
-    left_out = before.mean() + np.where(right, alike, unlike) / number
-    return corrected_interval(macro_f1(times), drawn, np.repeat(left_out, times))
-
-
-def _f1(hits: np.ndarray, marks: np.ndarray) -> np.ndarray:
-    """Of each class, from its hits and its predictions and truths together; 0 where there is neither."""
-    return 2 * hits / np.maximum(marks, 1)

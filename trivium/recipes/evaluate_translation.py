@@ -14,13 +14,13 @@ from trivium.evaluation import metrics
 from trivium.evaluation.intervals import bootstrap
 from trivium.evaluation.metrics.bleu import bleu_counts, bleu_of, sacrebleu_metrics
 from trivium.evaluation.metrics.chrf import chrf_counts, chrf_of
+from trivium.generation.reading import context_limit
 from trivium.lm.local import LocalModel
-from trivium.lm.scoring import TOKENS_AT_ONCE
-from trivium.lm.together import together
+from trivium.lm.together import TOKENS_AT_ONCE, together
 from trivium.objectives.seq2seq import seq2seq
 from trivium.recipes.evaluate_text import perplexity_of
-from trivium.recipes.predict import stated_new_tokens, translate
 from trivium.recipes.translation import encode_pairs
+from trivium.recipes.writing import cut_source, room_for, source_prefix, stated_new_tokens, write_texts
 from trivium.runtime.progress import bar
 
 _AT_ONCE = 64
@@ -73,19 +73,21 @@ def evaluate_translation(
     """
     pairs = pairs[:limit]
     answered: list[Translated] = []
+    cut = 0
     with bar("translation", total=len(pairs), unit="sentences", silent=silent) as progress:
         for start in range(0, len(pairs), _AT_ONCE):
             some = pairs[start : start + _AT_ONCE]
-            found = translate(model, [source for source, _ in some], beams=beams)
+            found = write_texts(model, [source for source, _ in some], beams=beams)
             answered += [
-                Translated(text=source, target=target, translation=one)
+                Translated(text=source, target=target, translation=one.text)
                 for (source, target), one in zip(some, found, strict=True)
             ]
+            cut += sum(one.cut_tokens > 0 for one in found)
             progress.advance(len(some))
     loss, tokens = teacher_forced(model, pairs)
     figures, intervals, signatures = _figures(answered)
     figures |= {"loss": loss, "perplexity": None if loss is None else perplexity_of(loss)}
-    settings = {"limit": limit, "beams": beams or model.generation.get("num_beams", 1)}
+    settings = {"limit": limit, "beams": beams or model.generation.get("num_beams", 1), "cut_texts": cut}
     settings |= {"max_new_tokens": stated_new_tokens(model), "target_tokens": tokens, **signatures, "confidence": 0.95}
     return {
         "task": "translation",
@@ -100,12 +102,21 @@ def evaluate_translation(
 def teacher_forced(model: LocalModel, pairs: Sequence[tuple[str, str]]) -> tuple[float | None, int]:
     """(mean of -log p(y_t | y_<t, x) in nats, number of y_t), the end of each target among them.
 
-    The mean is `None`, and the number 0, where the vocabulary has no end token to predict.
+    Sources are cut as `write_texts` cuts them; pairs whose target is longer than the model holds do not count. The mean
+    is `None`, and the number 0, where there is nothing to predict, or the vocabulary has no end token.
     """
-    assert model.tokenizer is not None and model.purpose == "translation"
+    assert model.tokenizer is not None
     if model.tokenizer.eos_id is None:
         return None, 0
-    ids = encode_pairs(model.tokenizer, pairs)
+    before = source_prefix(model)
+    ids = encode_pairs(model.tokenizer, [(before + source, target) for source, target in pairs])
+    read, written = room_for(model), context_limit(model.network)
+    if read is not None:
+        ids = [(cut_source(source, read, model.tokenizer), target) for source, target in ids]
+    if written is not None:
+        ids = [(source, target) for source, target in ids if len(target) < written]
+    if not ids:
+        return None, 0
     device = next(model.network.parameters()).device
     total, tokens = 0.0, 0
     for chosen in together([len(source) + len(target) + 1 for source, target in ids], TOKENS_AT_ONCE):

@@ -1,22 +1,28 @@
 """The network of a language model to train from nothing: what may be asked of it, and how it is built."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from trivium.errors import ConfigError, Unsupported
 from trivium.models import ARCHITECTURES, Architecture, architecture
+from trivium.models.electra_pair import ElectraPair
 from trivium.recipes.training import require_at_least
 from trivium.runtime import machine
+from trivium.tokenizers import Tokenizer
+from trivium.tokenizers.special import BLANKS
 
 # A gated feed-forward layer has three matrices: 8/3 of the width keeps it at the size of a plain one of four widths
 # (Shazeer 2020, section 2). In whole multiples, for the sake of matrix products.
-_GATED = ("llama",)
+_GATED = ("llama", "modernbert")
 _INNER_MULTIPLE = 32
 _REGULARISED = ("awd_lstm",)
+_OTHER_DROPOUTS = ("embedding_dropout", "attention_dropout", "inner_dropout")
 _NARROW = ("recurrent",)
-_KINDS = ("decoder", "recurrent", "bidirectional recurrent")
+_KINDS = ("decoder", "recurrent", "bidirectional recurrent", "encoder", "encoder-decoder")
+_ATTENDING = ("decoder", "encoder", "encoder-decoder")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,8 @@ class ModelConfig:
     """The architecture and its size."""
 
     architecture: str = "llama"
-    """A language model; `trivium models` lists them: of kind decoder, recurrent or bidirectional recurrent."""
+    """A language model; `trivium models` lists them: of kind decoder, recurrent, bidirectional recurrent, encoder or
+    encoder-decoder."""
     width: int = 128
     """Width of the residual stream, or of the recurrent layers."""
     layers: int = 4
@@ -72,7 +79,7 @@ def check_model(config: ModelConfig) -> Architecture:
     entry = architecture(config.architecture)
     if entry.kind not in _KINDS:
         raise Unsupported(
-            "pre-training needs a language model: an architecture that reads left to right, or both ways apart",
+            "pre-training needs a language model: an architecture that predicts tokens of a text",
             received=f"{entry.name}, of kind {entry.kind!r}",
             expected=", ".join(each.name for each in ARCHITECTURES if each.kind in _KINDS),
         )
@@ -87,7 +94,7 @@ def check_model(config: ModelConfig) -> Architecture:
     )
     _require_rates(config)
     heads = _heads(config)
-    if entry.kind == "decoder" and config.width % heads:
+    if entry.kind in _ATTENDING and config.width % heads:
         raise ConfigError(
             "the heads do not divide the width",
             received=f"width {config.width}, heads {heads}",
@@ -99,7 +106,7 @@ def check_model(config: ModelConfig) -> Architecture:
 
 def _require_own_settings(config: ModelConfig, entry: Architecture) -> None:
     """Refuses settings of parts that the architecture does not have."""
-    if entry.kind != "decoder" and (config.heads is not None or config.inner_width is not None):
+    if entry.kind not in _ATTENDING and (config.heads is not None or config.inner_width is not None):
         raise ConfigError(
             f"{entry.name} has no attention heads and no feed-forward layers",
             received=f"heads {config.heads}, inner_width {config.inner_width}",
@@ -110,6 +117,12 @@ def _require_own_settings(config: ModelConfig, entry: Architecture) -> None:
             f"the embedding of {entry.name} is as wide as its blocks",
             received=f"embedding_width {config.embedding_width}",
             fix="leave it out",
+        )
+    if entry.name == "glm" and (config.inner_width is not None or not config.tied):
+        raise ConfigError(
+            "the feed-forward layers of glm are four times as wide as its blocks, and its output weights are tied",
+            received=f"inner_width {config.inner_width}, tied {str(config.tied).lower()}",
+            fix="leave both out",
         )
     given = config.regularisation.given
     if given and entry.name not in _REGULARISED:
@@ -137,7 +150,7 @@ def _require_memory(config: ModelConfig, entry: Architecture) -> None:
     """Refuses weights of blocks that alone are more than the machine's memory, where the model is built first."""
     # An Elman layer has two matrices of the width, the others more; attention has four, beside the feed-forward layer.
     matrices, inner = 2, 0
-    if entry.kind == "decoder":
+    if entry.kind in _ATTENDING:
         matrices, inner = 4, config.inner_width or _usual_inner_width(entry.name, config.width)
     asked = 4 * config.layers * config.width * (matrices * config.width + 2 * inner) / 2**30
     present = machine.total_memory_gib()
@@ -150,25 +163,58 @@ def _require_memory(config: ModelConfig, entry: Architecture) -> None:
         )
 
 
-def build_model(config: ModelConfig, vocabulary_size: int, context_tokens: int) -> nn.Module:
-    """A new model with random weights. Raises `ConfigError` or `Unsupported` for what the architecture cannot be."""
+def build_model(
+    config: ModelConfig, vocabulary_size: int, context_tokens: int, *, ids: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """A new model with random weights; ``ids`` are those that `special_ids` gives, and the architecture's own
+    without.
+
+    Raises `ConfigError` or `Unsupported` for what the architecture cannot be.
+    """
     entry = check_model(config)
-    settings: dict[str, Any] = {
+    require_at_least(1, vocabulary_size=vocabulary_size, context_tokens=context_tokens)
+    rate = None if config.dropout is None and entry.name in _REGULARISED else config.dropout or 0.0
+    wanted: dict[str, Any] = {
         "vocabulary_size": vocabulary_size,
         "width": config.width,
         "layers": config.layers,
         "tied": config.tied,
+        "sharing": "all" if config.tied else "none",
+        "embedding_width": config.embedding_width,
+        "dropout": rate,
         **config.regularisation.given,
     }
-    if config.dropout is not None or entry.name not in _REGULARISED:
-        settings["dropout"] = config.dropout or 0.0
-    if entry.kind == "decoder":
-        settings |= {"context_tokens": context_tokens, "heads": _heads(config)}
-        settings["inner_width"] = config.inner_width or _usual_inner_width(entry.name, config.width)
-    if entry.kind in _NARROW:
-        settings["embedding_width"] = config.embedding_width
-    require_at_least(1, vocabulary_size=vocabulary_size, context_tokens=context_tokens)
+    if entry.kind in _ATTENDING:
+        wanted |= _attending(config, entry, context_tokens) | dict(ids or {})
+    own = {field.name for field in dataclasses.fields(entry.config_class())}
+    settings = {name: value for name, value in wanted.items() if name in own and value is not None}
+    if entry.name == "electra":  # its objective is for two networks
+        return ElectraPair(entry.config_class()(**settings, head="replaced"))
     return entry.model_class()(entry.config_class()(**settings))
+
+
+def special_ids(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The ids that networks know of a vocabulary, under the names that they have in a configuration; those that the
+    vocabulary has not are left out."""
+    start, blank, *others = (tokenizer.id(token) for token in (BLANKS[2], "[MASK]", *BLANKS[:2]))
+    name = architecture(config.architecture).name
+    begins = {"glm": start, "bart": tokenizer.eos_id}.get(name, tokenizer.pad_id)  # as published
+    blanks = tuple(id for id in (blank, *others) if id is not None)
+    found = {"start_id": begins, "end_id": tokenizer.eos_id, "pad_id": tokenizer.pad_id, "blank_ids": blanks}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _attending(config: ModelConfig, entry: Architecture, context_tokens: int) -> dict[str, Any]:
+    """The settings of attention, of which each architecture has some."""
+    heads = _heads(config)
+    return {
+        "context_tokens": context_tokens,
+        "heads": heads,
+        "head_width": config.width // heads,
+        "inner_width": config.inner_width or _usual_inner_width(entry.name, config.width),
+        "embedding_width": config.width,
+        **dict.fromkeys(_OTHER_DROPOUTS, config.dropout or 0.0),
+    }
 
 
 def _heads(config: ModelConfig) -> int:

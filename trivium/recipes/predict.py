@@ -1,4 +1,4 @@
-"""Prediction: texts in, and for each what the model is for: a label, tags, or a translation.
+"""Prediction: texts in, and for each what the model is for: a label, tags, an answer, a vector, a translation.
 
     for found in predict(PredictConfig(model=Path("runs/classification"), input="texts.txt")):
         print(found["label"], found["probabilities"], found["text"])
@@ -9,51 +9,61 @@ one.
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from trivium.checkpoints.model_folder import read_hf_config
 from trivium.errors import ConfigError, StorageError, Unsupported
 from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
 from trivium.lm.purpose import Purpose, purpose_of_folder
-from trivium.recipes.texts_to_predict import STDIN, Text, read_texts
+from trivium.models import architecture
+from trivium.recipes.texts_to_predict import STDIN, read_texts
+from trivium.recipes.writing import write_texts
 from trivium.runtime.progress import bar
 
-NEW_TOKENS = 256
-"""The longest translation, where neither the call nor generation_config.json says it."""
+LONGEST_ANSWER_TOKENS, CANDIDATES = 30, 5
 
 Found = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictConfig:
-    """Labels, tags or translates texts, whichever the model was trained for."""
+    """Labels, tags, answers, embeds, fills, translates or sums up texts, whichever the model was trained for."""
 
     model: Path
     """Folder of a model, or of a run (its best checkpoint)."""
     input: str
     """A file of texts: one a line, or .jsonl with "text" in each line; for tagging also "words" there, or a CoNLL
-    file (.conll). - is standard input."""
+    file (.conll); of pairs "sentence1" and "sentence2"; for questions .jsonl with "question" and "context", or a .json
+    file in the form of SQuAD. - is standard input."""
     output: Path | None = None
     """File to write the answers to as well, one JSON a line."""
     rows: int = 64
     """Texts that are answered together: more is faster, 1 answers each as it comes."""
     beams: int | None = None
-    """For translation: hypotheses of the search; as generation_config.json says if not given, 1 for none."""
+    """For texts that are written: hypotheses of the search; as generation_config.json says if not given, 1 for none."""
     length_penalty: float | None = None
-    """For translation: a hypothesis is judged by its log-probability over its length to this power."""
+    """For texts that are written: a hypothesis is judged by its log-probability over its length to this power."""
     max_new_tokens: int | None = None
-    """For translation: its longest, in tokens; as generation_config.json says if not given, else 256."""
+    """For texts that are written: the longest, in tokens; as generation_config.json says if not given, else 256."""
+    longest_answer: int | None = None
+    """For questions: the longest answer, in tokens; 30 if not given."""
+    no_answer: bool | None = None
+    """For questions: whether a text may have no answer."""
+    top: int | None = None
+    """For blanks: candidates that are given of each; 5 if not given."""
     device: str = "auto"
     """cpu, cuda, cuda:1; auto is a GPU where there is one."""
     dtype: Literal["float32", "bfloat16", "float16", "float64", "auto"] = "float32"
     """Number format to compute in."""
 
     def __post_init__(self) -> None:
-        for name in ("rows", "beams", "max_new_tokens"):
+        for name in ("rows", "beams", "max_new_tokens", "longest_answer", "top"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is too small", received=value, expected="at least 1")
@@ -62,9 +72,14 @@ class PredictConfig:
 def predict(config: PredictConfig, *, silent: bool = True) -> Iterator[Found]:
     """One dict a text, in the order of the texts:
 
-        classification    {"text", "label", "probability", "probabilities": {label: share}}
+        classification    {"text", "label", "probability", "probabilities": {label: share}}; of pairs "text_pair" too
+        regression        {"text", "score"}; of pairs "text_pair" too
         tagging           {"text", "words", "tags", "spans": [{"label", "start", "end", "text"}]}
-        translation       {"text", "translation"}
+        answering         {"question", "context", "answer", "start", "end", "probability"}, and "id" where it has one
+        embedding         {"text", "vector": [number, ...], "cut_tokens"}
+        filling           {"text", "filled", "blanks": [{"start", "end", "candidates": [{"text", "probability"}]}]}
+        translation       {"text", "translation"}; "summary" for summarisation, "output" for text_to_text; and
+                          "cut_tokens" where the end of a text was not read
 
     Raises `UserError` at once for a model that is for none of these, and for a file with a line that cannot be used;
     what comes from standard input is judged as it comes. Unless ``silent`` the progress is told on standard error.
@@ -88,41 +103,26 @@ def check_model(config: PredictConfig) -> Purpose:
     that mean nothing for it; no weight is read."""
     folder = saved_folder(config.model)
     purpose = purpose_of_folder(folder)
+    if purpose is None and architecture(str(read_hf_config(folder)["model_type"])).kind == "encoder":
+        raise Unsupported(
+            "this model is for no prediction: it was trained to find which tokens of a text were replaced",
+            received=config.model,
+            expected="a model with a head for a task",
+            fix=f"give it one: `trivium train classification --base {config.model} --data FILE`",
+        )
     if purpose is None:
         raise Unsupported(
-            "this model is for no prediction: it was trained to continue texts, or to fill them in",
+            "this model is for no prediction: it was trained to continue texts",
             received=config.model,
-            expected="a classifier, a tagger or a translator, as `trivium train` makes them",
+            expected="a model with a head, a masked model or an encoder-decoder, as `trivium train` makes them",
             fix=f"continue a text with `trivium generate {config.model}`, or measure it with `trivium evaluate`",
         )
-    for name in ("beams", "length_penalty", "max_new_tokens"):
-        if purpose != "translation" and getattr(config, name) is not None:
+    for name in (name for names in _SETTINGS.values() for name in names):
+        if name not in _SETTINGS.get(purpose, ()) and getattr(config, name) is not None:
             raise ConfigError(
                 f"{name} means nothing for {purpose}", received=getattr(config, name), fix=f"leave {name} out"
             )
     return purpose
-
-
-def translate(
-    model: LocalModel,
-    texts: Sequence[str],
-    *,
-    beams: int | None = None,
-    length_penalty: float | None = None,
-    max_new_tokens: int | None = None,
-) -> list[str]:
-    """The translation of each text, an empty one of an empty text; what is None is as generation_config.json says."""
-    asked = [text for text in texts if text.strip()]
-    longest = max_new_tokens or stated_new_tokens(model)
-    found = model.generate(asked, max_new_tokens=longest, beams=beams, length_penalty=length_penalty) if asked else []
-    answers = iter(found)
-    return [next(answers).text.strip() if text.strip() else "" for text in texts]
-
-
-def stated_new_tokens(model: LocalModel) -> int:
-    """The longest answer that the model's folder speaks of."""
-    stated = (model.generation.get(name) for name in ("max_new_tokens", "max_length"))
-    return next((value for value in stated if type(value) is int and value > 0), NEW_TOKENS)
 
 
 # Batch by batch ------------------------------------------------------------------------------------------------------
@@ -157,30 +157,80 @@ def _written_to(path: Path | None) -> Iterator[Callable[[Found], None]]:
         yield lambda found: print(json.dumps(found, ensure_ascii=False), file=file)
 
 
+def _texts(text: Any) -> Found:
+    """A text, or both of two that belong together."""
+    return {"text": text[0], "text_pair": text[1]} if isinstance(text, tuple) else {"text": text}
+
+
 def _classified(model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
     for text, label in zip(texts, model.classify(texts), strict=True):
-        yield {"text": text, **dataclasses.asdict(label)}
+        yield {**_texts(text), **dataclasses.asdict(label)}
 
 
-def _tagged(model: LocalModel, texts: Sequence[Text], config: PredictConfig) -> Iterator[Found]:
+def _estimated(model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
+    for text, score in zip(texts, model.regress(texts), strict=True):
+        yield {**_texts(text), "score": score}
+
+
+def _tagged(model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
     for text, tagging in zip(texts, model.tag(texts), strict=True):
         yield {"text": text if isinstance(text, str) else " ".join(text), **dataclasses.asdict(tagging)}
 
 
-def _translated(model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
-    translations = translate(
+def _answered(model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
+    found = model.answers(
+        [(asked.question, asked.context) for asked in texts],
+        longest_answer=config.longest_answer or LONGEST_ANSWER_TOKENS,
+        no_answer=bool(config.no_answer),
+    )
+    for asked, answer in zip(texts, found, strict=True):
+        told = dataclasses.asdict(answer)
+        named = {"id": asked.id} if asked.id else {}
+        yield {**named, "question": asked.question, "context": asked.context, "answer": told.pop("text"), **told}
+
+
+def _embedded(model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
+    found = model.embeddings(texts)
+    for text, vector, cut in zip(texts, found.vectors.tolist(), found.cut_tokens, strict=True):
+        yield {"text": text, "vector": vector, "cut_tokens": cut}
+
+
+def _filled(model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
+    for text in texts:
+        told = dataclasses.asdict(model.fill(text, top=config.top or CANDIDATES))
+        yield {"text": text, "filled": told.pop("text"), **told}
+
+
+def _written(name: str, model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
+    found = write_texts(
         model,
         texts,
         beams=config.beams,
         length_penalty=config.length_penalty,
         max_new_tokens=config.max_new_tokens,
     )
-    for text, translation in zip(texts, translations, strict=True):
-        yield {"text": text, "translation": translation}
+    for text, written in zip(texts, found, strict=True):
+        told = {"cut_tokens": written.cut_tokens} if written.cut_tokens else {}
+        yield {"text": text, name: written.text, **told}
 
 
 _WAYS: dict[Purpose, Callable[[LocalModel, Sequence[Any], PredictConfig], Iterator[Found]]] = {
     "classification": _classified,
+    "regression": _estimated,
     "tagging": _tagged,
-    "translation": _translated,
+    "answering": _answered,
+    "embedding": _embedded,
+    "filling": _filled,
+    "translation": functools.partial(_written, "translation"),
+    "summarisation": functools.partial(_written, "summary"),
+    "text_to_text": functools.partial(_written, "output"),
 }
+_OF_WRITING = ("beams", "length_penalty", "max_new_tokens")
+_SETTINGS: dict[Purpose, tuple[str, ...]] = {
+    "translation": _OF_WRITING,
+    "summarisation": _OF_WRITING,
+    "text_to_text": _OF_WRITING,
+    "answering": ("longest_answer", "no_answer"),
+    "filling": ("top",),
+}
+"""Which settings mean something for which purpose, beside those that always do."""

@@ -47,6 +47,7 @@ from trivium.recipes.prepare_config import PrepareConfig, WorkConfig, checked, f
 from trivium.recipes.prepared_folder import fill
 from trivium.runtime.atomic import folder_to_fill, settle
 from trivium.runtime.progress import Bar, bar
+from trivium.tokenizers.special import for_understanding
 
 # What is read by our own few lines: no library stands between the file and us, so a small one needs no worker.
 _PLAIN = frozenset((*formats.text.PROSE_SUFFIXES, *formats.text.CODE_SUFFIXES, *formats.jsonl.SUFFIXES))
@@ -275,7 +276,8 @@ def _vocabulary(config: PrepareConfig, corpus: Corpus, work: WorkFolder) -> toke
         # Merges can be learnt from a part of the text; which characters and words there are cannot.
         part = None if config.kind in ("character", "word") else config.vocabulary_megabytes * 1_000_000
         texts = corpus.texts(config.validation_fraction, part)
-        tokenizer = tokenizers.train(texts, kind=config.kind, vocabulary_size=config.vocabulary_size)
+        special = for_understanding(config.kind) if config.masks else None
+        tokenizer = tokenizers.train(texts, kind=config.kind, vocabulary_size=config.vocabulary_size, special=special)
     with staged_folder(folder) as staging:
         tokenizer.save(staging)
     return tokenizer

@@ -82,6 +82,9 @@ class PrepareConfig:
     """Vocabulary to train."""
     vocabulary_size: int | None = 4096
     """Tokens in the vocabulary; for a character vocabulary, its limit. None: every character."""
+    masks: bool = False
+    """Give the vocabulary [CLS], [SEP], [MASK] and the sentinels <extra_id_0> to <extra_id_99>: for models that are
+    trained by masking, permuting or leaving out spans, and tuned on texts and pairs of texts."""
     vocabulary_megabytes: int = 16
     """Text that a vocabulary of pieces is learnt from, drawn evenly from all of it: time and memory grow with it."""
     tokenizer: Path | None = None
@@ -109,6 +112,12 @@ def checked(config: PrepareConfig) -> PrepareConfig:
     if config.kind not in ("character", "word") and config.vocabulary_size is None and config.tokenizer is None:
         raise ConfigError(
             f"a {config.kind} vocabulary needs a size", received="vocabulary_size None", fix="set it to 4096"
+        )
+    if config.masks and (config.kind == "character" or config.tokenizer is not None):
+        raise ConfigError(
+            "masks are for a vocabulary of pieces or words that is trained here",
+            received=f"tokenizer {config.tokenizer}" if config.tokenizer is not None else "kind character",
+            fix="leave masks out, or choose the kind byte_bpe",
         )
     if config.vocabulary_megabytes < 1:
         raise ConfigError(

@@ -7,10 +7,11 @@ model = trivium.load(run.folder)
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
+from trivium.checkpoints.model_folder import write_model
 from trivium.data.batches import CausalBatch
 from trivium.data.evaluation import evaluation_batches
 from trivium.data.prepared import MANIFEST, Prepared, open_prepared
@@ -22,8 +23,11 @@ from trivium.errors import ConfigError
 from trivium.models import architecture
 from trivium.objectives.bilm import bilm
 from trivium.objectives.causal import causal
-from trivium.recipes.language_model import ModelConfig, build_model, check_model
+from trivium.recipes.electra import write_pair
+from trivium.recipes.language_model import ModelConfig, build_model, check_model, special_ids
+from trivium.recipes.objectives import ObjectiveConfig, decided, restoring
 from trivium.recipes.prepare import PrepareConfig, prepare
+from trivium.recipes.restored_text import Corruption
 from trivium.recipes.run_report import write_run_report
 from trivium.recipes.training import (
     Job,
@@ -68,9 +72,10 @@ class BatchConfig:
     context_tokens: int = 256
     """Tokens of a row: the longest text that the model learns from at once."""
     reading: Literal["auto", "packed", "windows", "stream", "varied"] = "auto"
-    """packed: whole documents side by side, unseen by each other; windows: of one long text, from random places;
-    stream: row after row in order, the state carried on; varied: such rows of about context_tokens, each of another
-    length, for awd_lstm (Merity et al. 2018). auto: stream for recurrent models, windows for a book."""
+    """Of models that predict the next token; others read windows. packed: whole documents side by side, unseen by each
+    other; windows: of one long text, from random places; stream: row after row in order, the state carried on; varied:
+    such rows of about context_tokens, each of another length, for awd_lstm (Merity et al. 2018). auto: stream for
+    recurrent models, windows for a book."""
 
     def __post_init__(self) -> None:
         require_at_least(1, rows=self.rows, context_tokens=self.context_tokens)
@@ -92,6 +97,8 @@ class PretrainConfig:
     """The vocabulary, for text that is not prepared yet."""
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     """The model to train."""
+    objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
+    """What is left out of a text and restored, or moved in it."""
     batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
     """What one step reads."""
     optimiser: OptimiserConfig = dataclasses.field(
@@ -118,7 +125,12 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         check_request(run=self.run, steps=self.steps, minutes=self.minutes, seed=self.seed)
         check_model(self.model)  # here, since flags may still correct what a recipe says of the model
-        _check_reading(self.model.architecture, self.batch.reading)
+        _check_reading(self.model.architecture, self.batch.reading, self.decided_objective)
+
+    @property
+    def decided_objective(self) -> Corruption | None:
+        """What is restored, with nothing left open; None for the prediction of the next token."""
+        return decided(self.objective, architecture(self.model.architecture))
 
 
 def pretrain(config: PretrainConfig) -> Run:
@@ -131,24 +143,30 @@ def pretrain(config: PretrainConfig) -> Run:
     with processes.process_group(own_device(config.device)) as here:
         device = begin(config, here)
         prepared = _prepared(config, here)
-        model = build_model(config.model, prepared.tokenizer.vocabulary_size, config.batch.context_tokens).to(device)
-        run = train(
-            config, pretraining_job(config, prepared, model), title="pre-training", usual_warmup_steps=_WARMUP_STEPS
-        )
-        write_run_report(run, device, validation=prepared.validation)
+        tokenizer, context = prepared.tokenizer, config.batch.context_tokens
+        ids = special_ids(config.model, tokenizer)
+        model = build_model(config.model, tokenizer.vocabulary_size, context, ids=ids).to(device)
+        job = pretraining_job(config, prepared, model)
+        run = train(config, job, title="pre-training", usual_warmup_steps=_WARMUP_STEPS)
+        continues = "encoder" not in architecture(config.model.architecture).kind
+        write_run_report(run, device, validation=prepared.validation if continues else None)
         return run
 
 
 def pretraining_job(config: PretrainConfig, prepared: Prepared, model: nn.Module) -> Job:
     """The model with its batches, read as the configuration says."""
     here = processes.place()
+    entry = architecture(config.model.architecture)
+    objective = config.decided_objective
+    if objective is not None:
+        return _restoring_job(config, prepared, model, objective)
     reading = _reading(config, prepared)
     validation = evaluation_batches(
         prepared.validation,
         context_tokens=config.batch.context_tokens,
         rows=config.batch.rows,
     )
-    both_ways = architecture(config.model.architecture).kind == _BOTH_WAYS
+    both_ways = entry.kind == _BOTH_WAYS
     return Job(
         model=model,
         tokenizer=prepared.tokenizer,
@@ -165,28 +183,64 @@ def pretraining_job(config: PretrainConfig, prepared: Prepared, model: nn.Module
     )
 
 
+def _restoring_job(config: PretrainConfig, prepared: Prepared, model: Any, objective: Corruption) -> Job:
+    """The model with batches of text from which something is missing."""
+    here = processes.place()
+    task = restoring(
+        objective,
+        prepared.tokenizer,
+        train=prepared.train,
+        context_tokens=config.batch.context_tokens,
+        rows=config.batch.rows,
+        seed=config.seed,
+        start_id=getattr(model.config, "start_id", None),
+    )
+    return Job(
+        model=model,
+        tokenizer=prepared.tokenizer,
+        source=lambda: task.source(prepared.train, here),
+        validation=measured_on(task.validation(prepared.validation), config.training),
+        objective=task.loss,
+        write=write_pair if objective.kind == "replaced" else write_model,
+        metadata={"objective": objective.kind, **data_facts(prepared), "architecture": config.model.architecture},
+    )
+
+
+def preparation(config: PretrainConfig, folder: pathlib.Path) -> PrepareConfig:
+    """How text that is not prepared yet will be, into ``folder``."""
+    objective = config.decided_objective
+    return PrepareConfig(
+        sources=(str(config.data),),
+        output=folder,
+        kind=config.vocabulary.kind,
+        vocabulary_size=config.vocabulary.size,
+        validation_fraction=config.vocabulary.validation_fraction,
+        masks=objective is not None and objective.needs_masks,
+    )
+
+
 def _prepared(config: PretrainConfig, here: processes.Place) -> Prepared:
     """The text as shards: opened where it is prepared, else prepared into the run's folder, once."""
     if (config.data / MANIFEST).is_file():
         return open_prepared(config.data)
     folder = run_folder(config) / "data"
     if here.is_first and not (config.resume and (folder / MANIFEST).is_file()):
-        prepare(
-            PrepareConfig(
-                sources=(str(config.data),),
-                output=folder,
-                kind=config.vocabulary.kind,
-                vocabulary_size=config.vocabulary.size,
-                validation_fraction=config.vocabulary.validation_fraction,
-            )
-        )
+        prepare(preparation(config, folder))
     processes.barrier()
     return open_prepared(folder)
 
 
-def _check_reading(name: str, asked: str) -> None:
-    """Refuses to carry a state on where there is none, or only that of one of two directions."""
+def _check_reading(name: str, asked: str, objective: Corruption | None) -> None:
+    """Refuses to carry a state on where there is none, or only that of one of two directions, and to pack what is cut
+    out of the text in windows."""
     kind = architecture(name).kind
+    if objective is not None and asked not in ("auto", "windows"):
+        raise ConfigError(
+            f"texts for {objective.kind} are windows",
+            received=f"reading: {asked}",
+            expected="windows",
+            fix="leave reading out",
+        )
     if asked in ("stream", "varied") and kind != "recurrent":
         raise ConfigError(
             f"{name} carries no state from one batch to the next"

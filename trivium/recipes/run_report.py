@@ -173,7 +173,8 @@ def sentence(model: LocalModel, text: TokenStore) -> list[int]:
 
 def translated(model: LocalModel, pairs: Sequence[tuple[str, str]]) -> list[Translated]:
     """Each source as the model translates it, with where it looked."""
-    answers = model.generate([source for source, _ in pairs], max_new_tokens=_TRANSLATION_TOKENS)
+    longest = min(_TRANSLATION_TOKENS, model.generation.get("max_new_tokens", _TRANSLATION_TOKENS))
+    answers = model.generate([source for source, _ in pairs], max_new_tokens=longest)
     return [
         Translated(
             source=source,

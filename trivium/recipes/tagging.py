@@ -1,7 +1,9 @@
-"""Tagging: a network trained from nothing to give every word of a sentence its tag, such as the names it belongs to.
+"""Tagging: a network that gives every word of a sentence its tag, such as the names it belongs to.
 
-    run = tagging(TaggingConfig(data=Path("train.conll"), validation=Path("dev.conll")))
+    run = tagging(TaggingConfig(data=Path("train.conll"), validation=Path("dev.conll"), base=Path("runs/pretrain")))
     trivium.load(run.folder).tag(["Ada Lovelace was born in London."])
+
+It stands on the body of a pre-trained model, or begins from nothing.
 
 Words and tags come in columns, see `trivium.data.conll`. The model of a run is its last one: where spans are rare and
 new, as in WNUT-17, the loss on held-out sentences rises again long before most of them are found (lowest at an F1 of
@@ -13,7 +15,8 @@ import functools
 import math
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Literal
+
+from torch import nn
 
 from trivium import tokenizers
 from trivium.data.batches import TaggedBatch
@@ -23,125 +26,34 @@ from trivium.data.provenance import file_sha256
 from trivium.data.spans import Scheme
 from trivium.data.splits import is_held_out
 from trivium.data.tagged import TaggedExample, read_words, tagged_batch, tagged_source
-from trivium.errors import ConfigError, DataError, Unsupported
+from trivium.errors import DataError
 from trivium.lm.local import LocalModel
-from trivium.models import architecture
-from trivium.models.bilstm import BiLSTM, BiLSTMConfig
+from trivium.lm.reading import at_most, longest_row
 from trivium.objectives.tagging import tagging as tags_of_words
-from trivium.recipes.building import build_within_memory
+from trivium.recipes.encoder import special_tokens
 from trivium.recipes.evaluate_tagging import evaluate_tagging
 from trivium.recipes.run_report import write_run_report
-from trivium.recipes.training import (
-    Job,
-    TrainingConfig,
-    begin,
-    check_request,
-    measured_on,
-    own_device,
-    require_at_least,
-    require_free,
-    train,
+from trivium.recipes.starting import (
+    architecture_of,
+    start_facts,
+    transplanted,
+    usual_epochs,
+    usual_optimiser,
+    usual_warmup,
 )
+from trivium.recipes.tagger import TaggerConfig, build_tagger, reads_around
+from trivium.recipes.tagging_config import USUAL_OPTIMISER, TaggingConfig, TagVocabularyConfig
+from trivium.recipes.training import Job, begin, measured_on, own_device, require_free, train
 from trivium.reports.labels import Labelled, Mistake
 from trivium.runtime import processes
 from trivium.tokenizers import Tokenizer
-from trivium.training.optimisers import OptimiserConfig
-from trivium.training.precision import Precision
 from trivium.training.run import Run
-from trivium.training.schedules import ScheduleConfig
 
-_TAGGERS = ("bilstm",)
+__all__ = ["TagVocabularyConfig", "TaggerConfig", "TaggingConfig", "tagging"]
+
 _WARMUP_STEPS = 20
 _HELD_OUT = 0.1
 _REPORTED, _MISTAKES = 500, 6
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TaggerConfig:
-    """The architecture and its size."""
-
-    architecture: str = "bilstm"
-    """An architecture with a head for tags."""
-    embedding_width: int = 100
-    """Width of the embedding."""
-    width: int = 200
-    """Width of every layer, both directions together."""
-    layers: int = 1
-    """Number of layers, each with both directions."""
-    dropout: float = 0.5
-    """Share of activations that is dropped while training."""
-    crf: bool = True
-    """Judge the tags of a sentence together, by a conditional random field."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TagVocabularyConfig:
-    """The vocabulary, which is trained on the words of the training sentences."""
-
-    kind: Literal["byte_bpe", "bpe", "wordpiece", "unigram", "word", "character"] = "byte_bpe"
-    """Byte-level BPE spells any word; a vocabulary of whole words knows those that it has seen twice."""
-    size: int | None = 4000
-    """Tokens in the vocabulary; for words and characters its limit, null for all of them."""
-
-    def __post_init__(self) -> None:
-        require_at_least(1, size=self.size)
-        if self.size is None and self.kind not in ("word", "character"):
-            raise ConfigError(f"a vocabulary of kind {self.kind} needs a size", received=None, fix="set size to 4000")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TaggingConfig:
-    """Trains a tagger from nothing on sentences whose words have tags."""
-
-    data: pathlib.Path
-    """A file in columns, as of the CoNLL tasks: a word first and its tag last, an empty line between sentences."""
-    validation: pathlib.Path | None = None
-    """A file like `data` to measure on; null to hold out a tenth of the sentences."""
-    encoding: str = "utf-8"
-    """How the files are encoded, where they do not say so themselves."""
-    output: pathlib.Path = pathlib.Path("runs")
-    """Folder of all runs."""
-    run: str = "tagging"
-    """Name of this run: its folder in `output`."""
-    resume: bool = False
-    """Go on with the run that is there."""
-    vocabulary: TagVocabularyConfig = dataclasses.field(default_factory=TagVocabularyConfig)
-    """The vocabulary to train."""
-    model: TaggerConfig = dataclasses.field(default_factory=TaggerConfig)
-    """The network to train."""
-    rows: int = 8
-    """Sentences of a batch, of all processes together."""
-    context_tokens: int = 512
-    """Longest row; a sentence of more pieces is cut between words into several."""
-    optimiser: OptimiserConfig = dataclasses.field(
-        default_factory=lambda: OptimiserConfig(learning_rate=5e-3, beta2=0.99, weight_decay=0.01)
-    )
-    """The optimiser; AdamW by default."""
-    schedule: ScheduleConfig = dataclasses.field(default_factory=lambda: ScheduleConfig(kind="linear"))
-    """How the learning rate goes with the step; the usual warm-up is 20 steps."""
-    training: TrainingConfig = dataclasses.field(
-        default_factory=lambda: TrainingConfig(evaluate_every_steps=100, checkpoint_every_steps=100, keep_best=0)
-    )
-    """How a step is computed, and how often to look and save; with keep_best 0 the last model is the run's."""
-    steps: int | None = None
-    """Updates to do; null for those that fit in `minutes`, or make `epochs`."""
-    minutes: float | None = None
-    """Time to train for: it becomes a number of steps by measuring a few. With `steps`, a limit."""
-    epochs: float = 10.0
-    """Passes over the sentences, where neither steps nor minutes are given."""
-    seed: int = 0
-    """Of the weights, the order of the sentences and the dropout."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1; auto is a GPU where there is one."""
-    dtype: Precision = "float32"
-    """Number format of the forward and backward pass: float32, bfloat16, auto."""
-
-    def __post_init__(self) -> None:
-        check_request(run=self.run, steps=self.steps, minutes=self.minutes, seed=self.seed)
-        require_at_least(1, rows=self.rows, context_tokens=self.context_tokens)
-        if not 0 < self.epochs < math.inf:
-            raise ConfigError("epochs must be a finite number above 0", received=self.epochs)
-        check_tagger(self.model)
 
 
 def tagging(config: TaggingConfig) -> Run:
@@ -154,27 +66,36 @@ def tagging(config: TaggingConfig) -> Run:
     with processes.process_group(own_device(config.device)) as here:
         device = begin(config, here)
         tagged = read_sentences(config)
-        tokenizer = learn_vocabulary(config.vocabulary, tagged.training)
-        model = build_tagger(config.model, tokenizer.vocabulary_size, tagged.labels).to(device)
-        examples = encode_sentences(tokenizer, tagged.training, tagged.labels, config.context_tokens)
+        model, tokenizer = network_and_vocabulary(config, tagged)
+        longest = at_most(config.context_tokens, longest_row(model)) or config.context_tokens
+        examples = encode_sentences(tokenizer, tagged.training, tagged.labels, longest)
         job = Job(
-            model=model,
+            model=model.to(device),
             tokenizer=tokenizer,
             source=_source(config, examples, here),
-            validation=_validation(config, tokenizer, tagged, here),
+            validation=_validation(config, tokenizer, tagged, longest),
             objective=tags_of_words,
             metadata={
                 "objective": "tagging",
+                "context_tokens": longest,
                 "labels": list(tagged.labels),
                 "scheme": tagged.scheme,
-                "architecture": config.model.architecture,
+                "architecture": architecture_of(model),
+                **start_facts(config.base, config.fresh),
                 "data": str(config.data),
                 "data_fingerprint": file_sha256(config.data),
                 "sentences": len(tagged.training),
             },
         )
-        steps = max(2, round(config.epochs * math.ceil(len(examples) / config.rows)))
-        run = train(config, job, title="tagging", default_steps=steps, usual_warmup_steps=_WARMUP_STEPS)
+        steps = max(2, round(usual_epochs(config.epochs, config.base) * math.ceil(len(examples) / config.rows)))
+        optimiser = usual_optimiser(config.optimiser, USUAL_OPTIMISER, model)
+        run = train(
+            dataclasses.replace(config, optimiser=optimiser),
+            job,
+            title="tagging",
+            default_steps=steps,
+            usual_warmup_steps=usual_warmup(model, config.steps or steps, _WARMUP_STEPS),
+        )
         labelled = functools.partial(_measured, tagged=tagged, path=config.validation or config.data)
         write_run_report(run, device, labelled=labelled, loss_of="a word")
         return run
@@ -251,10 +172,15 @@ def _shared_out(path: pathlib.Path, file: TaggedFile) -> tuple[list[TaggedSenten
     return training, held_out
 
 
-def learn_vocabulary(config: TagVocabularyConfig, sentences: Sequence[TaggedSentence]) -> Tokenizer:
-    """The vocabulary of the words of ``sentences``. Raises `TokenizerError` for a size it cannot have."""
+def learn_vocabulary(
+    config: TagVocabularyConfig, sentences: Sequence[TaggedSentence], *, around: bool = False
+) -> Tokenizer:
+    """The vocabulary of the words of ``sentences``, with ``around`` with tokens that stand around a sentence.
+
+    Raises `TokenizerError` for a size it cannot have."""
     texts = (" " + " ".join(sentence.words) for sentence in sentences)
-    return tokenizers.train(texts, kind=config.kind, vocabulary_size=config.size)
+    special = special_tokens(config.kind) if around else None
+    return tokenizers.train(texts, kind=config.kind, vocabulary_size=config.size, special=special)
 
 
 def encode_sentences(
@@ -281,11 +207,9 @@ def _source(
     )
 
 
-def _validation(
-    config: TaggingConfig, tokenizer: Tokenizer, tagged: Sentences, here: processes.Place
-) -> list[TaggedBatch]:
+def _validation(config: TaggingConfig, tokenizer: Tokenizer, tagged: Sentences, longest: int) -> list[TaggedBatch]:
     """Every held-out sentence once, those of about one length together."""
-    examples = encode_sentences(tokenizer, tagged.held_out, tagged.labels, config.context_tokens)
+    examples = encode_sentences(tokenizer, tagged.held_out, tagged.labels, longest)
     order = sorted(range(len(examples)), key=lambda index: len(examples[index].text.ids))
     cuts = range(0, len(order), config.rows)
     batches = [tagged_batch(examples, order[first : first + config.rows]) for first in cuts]
@@ -295,35 +219,9 @@ def _validation(
 # Model ---------------------------------------------------------------------------------------------------------------
 
 
-def check_tagger(config: TaggerConfig) -> None:
-    """Raises `ConfigError` or `Unsupported` for what a tagger cannot be, whatever the sentences."""
-    entry = architecture(config.architecture)
-    if entry.name not in _TAGGERS:
-        raise Unsupported(
-            "tagging needs an architecture with a head for tags",
-            received=f"{entry.name}, of kind {entry.kind!r}",
-            expected=", ".join(_TAGGERS),
-        )
-    require_at_least(1, embedding_width=config.embedding_width, width=config.width, layers=config.layers)
-    if not 0 <= config.dropout < 1:  # NaN fails every comparison
-        raise ConfigError("dropout must be at least 0 and below 1", received=config.dropout)
-    _settings(config, 1, ("O",))
-
-
-def build_tagger(config: TaggerConfig, vocabulary_size: int, labels: tuple[str, ...]) -> BiLSTM:
-    """A new model with random weights for words in ``vocabulary_size`` pieces. Raises `ConfigError`."""
-    check_tagger(config)
-    return build_within_memory(functools.partial(BiLSTM, _settings(config, vocabulary_size, labels)))
-
-
-def _settings(config: TaggerConfig, vocabulary_size: int, labels: tuple[str, ...]) -> BiLSTMConfig:
-    return BiLSTMConfig(
-        vocabulary_size=vocabulary_size,
-        embedding_width=config.embedding_width,
-        width=config.width,
-        layers=config.layers,
-        dropout=config.dropout,
-        head="tagging",
-        labels=labels,
-        crf=config.crf,
-    )
+def network_and_vocabulary(config: TaggingConfig, tagged: Sentences) -> tuple[nn.Module, Tokenizer]:
+    """On the base, or new. Raises `UserError` for what cannot be."""
+    if config.base is not None:
+        return transplanted(config.base, "tagging", tagged.labels, fresh=config.fresh)
+    tokenizer = learn_vocabulary(config.vocabulary, tagged.training, around=reads_around(config.model))
+    return build_tagger(config.model, tokenizer.vocabulary_size, tagged.labels, config.context_tokens), tokenizer

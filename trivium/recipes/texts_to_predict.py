@@ -1,13 +1,19 @@
-"""The texts that a model is to label, tag or translate: from a file or standard input, one at a time.
+"""What a model is to answer, whatever it is for: from a file or standard input, one at a time.
 
-text, one a line                 for every kind of model
-.jsonl                           {"text": ...} a line, or a bare "..."; for tagging also {"words": [...]}
-.conll .bio .iob .iob2 .tsv      for tagging: a word a line, an empty line after each sentence; tags are not looked at
+text, one a line                 for every kind of model but those that answer questions
+.jsonl                           {"text": ...} a line, or a bare "..."; for tagging also {"words": [...]}; of two texts
+                                 that belong together {"sentence1": ..., "sentence2": ...}, {"premise": ...,
+                                 "hypothesis": ...} or {"text": ..., "text_pair": ...}; to be answered {"question":
+                                 ..., "context": ...}
+.json                            for questions: the form of SQuAD
+.conll .bio .iob .iob2 .tsv      for tagging: a word a line, an empty line after each sentence; tags are not looked at;
+                                 also of other endings, where columns are separated by tabs
 
 Each may be compressed. Standard input is lines of JSON where its first line is an object, else text.
 """
 
 import contextlib
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,33 +22,48 @@ from pathlib import Path
 from typing import Any, cast
 
 from trivium.data.conll import Lines, read_columns
+from trivium.data.labelled import PAIRED_FIELDS
+from trivium.data.questions import Question, read_questions
 from trivium.data.readers import Limits, compressed, formats, jsonl, printable
 from trivium.errors import DataError
 from trivium.lm.purpose import Purpose
 
 STDIN = "-"
-FIELDS = {"classification": ("text", "sentence"), "tagging": ("text", "words"), "translation": ("text", "source")}
+FIELDS: dict[Purpose, tuple[str, ...]] = {
+    "classification": ("text", "sentence"),
+    "regression": ("text", "sentence"),
+    "tagging": ("text", "words"),
+    "answering": ("question",),
+    "embedding": ("text", "sentence"),
+    "filling": ("text",),
+    "translation": ("text", "source"),
+    "summarisation": ("text", "source", "document", "article", "dialogue"),
+    "text_to_text": ("text", "source", "sentence"),
+}
 """Where a line of JSON holds what is asked for: the first of these that it has."""
+_OF_PAIRS = ("classification", "regression")
+WRITING = ("translation", "summarisation", "text_to_text")
+"""Purposes whose line n answers line n, so that an empty line is an empty text."""
 
-Text = str | list[str]
-"""A text, or for tagging the words of one."""
+Text = str | list[str] | tuple[str, str] | Question
+"""A text; for tagging the words of one; two texts that belong together; a question with the text that answers it."""
 
 _CONLL = (".conll", ".bio", ".iob", ".iob2", ".tsv", ".tab")
-_SHOWN = 80
+_SHOWN, _LOOKED_AT = 80, 20
 _FORMS = "lines of text (.txt), or a .jsonl file"
 
 
 def read_texts(path: str, purpose: Purpose) -> Iterator[Text]:
     """The texts of a file, or of standard input where ``path`` is "-", as they are read.
 
-    Empty lines are passed over, but for translation, whose line n answers line n: there they are empty texts.
+    Empty lines are passed over, but where a text is written for a text, line n for line n: there they are empty texts.
 
     Raises ``DataError`` with the line that cannot be used: not UTF-8, not JSON, without a text; and for a file that is
     not there, is empty, or is of another kind.
     """
     kind = _kind(path, purpose)
     found = False
-    for text in _of_conll(path) if kind == "conll" else _of_stream(kind, path, purpose):
+    for text in _WHOLE[kind](path) if kind in _WHOLE else _of_stream(kind, path, purpose):
         found = found or bool(text)
         yield text
     if not found:
@@ -59,6 +80,14 @@ def _kind(path: str, purpose: Purpose) -> str:
         return "json"
     if suffix in _CONLL and purpose == "tagging":
         return "conll"
+    if purpose == "answering":
+        if suffix == ".json":
+            return "questions"
+        raise DataError(
+            "questions are not read from this kind of file",
+            received=printable(path),
+            expected='a .jsonl file of {"question": ..., "context": ...}, or a .json file in the form of SQuAD',
+        )
     if suffix in formats.READERS and suffix not in formats.text.PROSE_SUFFIXES:
         also = ", or a CoNLL file (.conll)" if purpose == "tagging" else ""
         raise DataError(
@@ -67,7 +96,16 @@ def _kind(path: str, purpose: Purpose) -> str:
             expected=_FORMS + also,
             fix="write the texts into a file of their own, one a line",
         )
-    return "text"
+    return "conll" if purpose == "tagging" and _is_in_columns(path) else "text"
+
+
+def _is_in_columns(path: str) -> bool:
+    """Whether the first lines of a file that are not empty all have several columns, with a tab between each two:
+    files of the CoNLL tasks have endings of all kinds."""
+    with _opened(path) as stream:
+        lines = (line for _, line in _lines(stream, printable(path)) if line.strip())
+        first = list(itertools.islice(lines, _LOOKED_AT))
+    return bool(first) and all("\t" in line.strip() for line in first)
 
 
 @contextlib.contextmanager
@@ -111,7 +149,7 @@ def _lines(stream: BufferedIOBase, name: str) -> Iterator[tuple[int, str]]:
 
 def _of_text(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
     for _, line in lines:
-        if line.strip() or purpose == "translation":
+        if line.strip() or purpose in WRITING:
             yield line.strip()
 
 
@@ -126,7 +164,8 @@ def _of_either(lines: Lines, name: str, purpose: Purpose) -> Iterator[Text]:
     if first is None:
         return
     rest = _with_first(first, lines)
-    yield from (_of_json if _is_object(first[1]) else _of_text)(rest, name, purpose)
+    plain = not _is_object(first[1]) and purpose != "answering"
+    yield from (_of_text if plain else _of_json)(rest, name, purpose)
 
 
 def _of_conll(path: str) -> Iterator[Text]:
@@ -140,12 +179,17 @@ def _of_conll(path: str) -> Iterator[Text]:
         yield [cells[0] for cells in rows]
 
 
+def _of_questions(path: str) -> Iterator[Text]:
+    yield from read_questions(Path(path), answered=False)
+
+
 def _of_stream(kind: str, path: str, purpose: Purpose) -> Iterator[Text]:
     with _opened(path) as stream:
         yield from _WAYS[kind](_lines(stream, printable(path)), printable(path), purpose)
 
 
 _WAYS = {"text": _of_text, "json": _of_json, "either": _of_either}
+_WHOLE = {"conll": _of_conll, "questions": _of_questions}
 
 
 def _with_first(first: tuple[int, str], rest: Lines) -> Lines:
@@ -165,9 +209,15 @@ def _text_of(line: str, where: str, purpose: Purpose) -> Text:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError("the line is not JSON", received=f"{where}: {error}", fix="correct or remove it") from error
+    if purpose == "answering":
+        return _question_of(value, line, where)
+    if purpose in _OF_PAIRS and (pair := _pair_of(value)) is not None:
+        return pair
     names = FIELDS[purpose]
     if isinstance(value, dict):
         value = next((value[name] for name in names if value.get(name) is not None), None)
+    if purpose in WRITING and _are_words(value):  # the sentences of a text, as where it is learnt from
+        value = " ".join(value)
     if isinstance(value, str) and _is_utf8([value]):
         return value.strip()
     if purpose == "tagging" and _are_words(value):
@@ -178,6 +228,34 @@ def _text_of(line: str, where: str, purpose: Purpose) -> Text:
         expected=" or ".join(f'{{"{name}": {"[...]" if name == "words" else "..."}}}' for name in names),
         fix="correct or remove it",
     )
+
+
+def _pair_of(value: Any) -> tuple[str, str] | None:
+    """The two texts of a line that holds two."""
+    held = (tuple(value.get(name) for name in names) for names in PAIRED_FIELDS) if isinstance(value, dict) else ()
+    for first, second in held:
+        if isinstance(first, str) and isinstance(second, str) and _is_utf8([first, second]):
+            return first.strip(), second.strip()
+    return None
+
+
+def _question_of(value: Any, line: str, where: str) -> Question:
+    held = value if isinstance(value, dict) else {}
+    question, context = held.get("question"), held.get("context")
+    if not (_is_said(question) and _is_said(context)):
+        raise DataError(
+            "the line holds no question with its context",
+            received=f"{where}: {line[:_SHOWN]}",
+            expected='{"question": "...", "context": "..."}',
+            fix="correct or remove it",
+        )
+    return Question(
+        question=str(question).strip(), context=str(context), answers=(), id=str(held.get("id", "")), starts=()
+    )
+
+
+def _is_said(text: Any) -> bool:
+    return isinstance(text, str) and bool(text.strip()) and _is_utf8([text])
 
 
 def _are_words(value: Any) -> bool:

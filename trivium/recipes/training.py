@@ -146,6 +146,8 @@ class Job:
     """What the saved model tells of itself."""
     generation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What its `generation_config.json` says beside the tokenizer's ids."""
+    write: Callable[..., None] = write_model
+    """Writes the files of the model, as `write_model` does, where it is not one network with one folder."""
 
 
 def require_at_least(least: int, **settings: int | None) -> None:
@@ -217,7 +219,7 @@ def train(
         warmup = usual_warmup_steps if usual_warmup_steps < steps else steps // _SHORT_WARMUP
         schedule = dataclasses.replace(schedule, warmup_steps=warmup)
     learner = _learner(recipe, job, job.model, steps, schedule=schedule)
-    publish = functools.partial(write_model, tokenizer=job.tokenizer, generation=job.generation, metadata=job.metadata)
+    publish = functools.partial(job.write, tokenizer=job.tokenizer, generation=job.generation, metadata=job.metadata)
     source = job.source()
     # Last, since what is refused above must leave no run behind that stands in the way of the corrected one.
     run = Run.start(run_folder(recipe), resolved(recipe, steps, schedule), resume=recipe.resume)

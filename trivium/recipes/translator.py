@@ -18,8 +18,13 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "seq2seq": ("embedding_width", "layers", "tied"),
     "luong": ("embedding_width", "layers", "score", "input_feeding", "direction", "tied"),
     "transformer": ("layers", "heads", "inner_width", "norm_first", "tied"),
+    "t5": ("layers", "heads", "inner_width", "tied"),
+    "bart": ("layers", "heads", "inner_width"),
 }
 """What each architecture has beside its width and dropout."""
+
+
+_ATTENDING = "encoder-decoder"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +32,7 @@ class TranslatorConfig:
     """The architecture and its size."""
 
     architecture: str = "luong"
-    """sutskever or cho (one fixed context), seq2seq (Bahdanau's attention), luong, or transformer."""
+    """sutskever or cho (one fixed context), seq2seq (Bahdanau's attention), luong, transformer, t5 or bart."""
     width: int = 256
     """Width of the recurrent layers, or of the residual stream."""
     embedding_width: int | None = None
@@ -72,7 +77,7 @@ def check_translator(config: TranslatorConfig) -> Architecture:
     if not 0 <= config.dropout < 1:
         raise ConfigError("dropout must be at least 0 and below 1", received=config.dropout)
     heads = _heads(config)
-    if entry.name == "transformer" and config.width % heads:
+    if entry.kind == _ATTENDING and config.width % heads:
         raise ConfigError(
             "the heads do not divide the width",
             received=f"width {config.width}, heads {heads}",
@@ -89,24 +94,17 @@ def check_translator(config: TranslatorConfig) -> Architecture:
     return entry
 
 
-def build_translator(config: TranslatorConfig, tokenizer: Tokenizer) -> nn.Module:
-    """A new model with random weights for the pieces of ``tokenizer``. Raises `ConfigError` for impossible sizes."""
+def build_translator(config: TranslatorConfig, tokenizer: Tokenizer, context_tokens: int = 1024) -> nn.Module:
+    """A new model with random weights for the pieces of ``tokenizer``; where positions are learnt there are
+    ``context_tokens`` of them. Raises `ConfigError` for impossible sizes."""
     entry = check_translator(config)
     settings: dict[str, Any] = {
         "vocabulary_size": tokenizer.vocabulary_size,
         "width": config.width,
         "dropout": config.dropout,
     }
-    if entry.name == "transformer":
-        settings |= {
-            "layers": config.layers or 3,
-            "heads": _heads(config),
-            "inner_width": config.inner_width or 4 * config.width,
-            "norm_first": config.norm_first,
-            "sharing": "all" if config.tied else "none",
-            "start_id": tokenizer.pad_id,  # as Marian's decoders begin
-        }
-        return _built(entry, settings)
+    if entry.kind == _ATTENDING:
+        return _built(entry, settings | _attending(config, entry, tokenizer, context_tokens))
     settings |= {"embedding_width": config.embedding_width or config.width, "start_id": tokenizer.bos_id}
     if entry.name != "cho":
         settings |= {"layers": config.layers or 1, "tied": config.tied and _can_tie(config, entry.name)}
@@ -117,6 +115,29 @@ def build_translator(config: TranslatorConfig, tokenizer: Tokenizer) -> nn.Modul
     if entry.name == "luong":
         settings |= {"score": config.score, "input_feeding": config.input_feeding, "direction": config.direction}
     return _built(entry, settings)
+
+
+def _attending(
+    config: TranslatorConfig, entry: Architecture, tokenizer: Tokenizer, context_tokens: int
+) -> dict[str, Any]:
+    """The settings of attention, of those that the architecture has."""
+    begins = tokenizer.eos_id if entry.name == "bart" else tokenizer.pad_id  # as BART's, Marian's and T5's decoders do
+    asked: dict[str, Any] = {
+        "layers": config.layers or 3,
+        "heads": _heads(config),
+        "head_width": config.width // _heads(config),
+        "inner_width": config.inner_width or 4 * config.width,
+        "norm_first": config.norm_first,
+        "sharing": "all" if config.tied else "none",
+        "tied": config.tied,
+        "start_id": begins,
+        "end_id": tokenizer.eos_id,
+        "pad_id": tokenizer.pad_id,
+    }
+    if entry.name == "bart":
+        asked["context_tokens"] = context_tokens
+    has = {field.name for field in dataclasses.fields(entry.config_class())}
+    return {name: value for name, value in asked.items() if name in has}
 
 
 def _built(entry: Architecture, settings: dict[str, Any]) -> nn.Module:

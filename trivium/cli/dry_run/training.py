@@ -8,24 +8,30 @@
 Both are estimates to plan with: a run that is given minutes measures its own steps before it begins.
 """
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from trivium.cli.dry_run.network import MIB, count, moments, saved
 from trivium.cli.dry_run.using import data_facts
-from trivium.data.prepared import MANIFEST, open_prepared
+from trivium.data.prepared import MANIFEST, Prepared, open_prepared
 from trivium.errors import ConfigError, DataError
 from trivium.planning import scaling_laws
 from trivium.planning.sizing import Plan, Shape, plan
+from trivium.recipes.corruptions import corruption_of
 from trivium.recipes.finetune import PASSES, FinetuneConfig, examples_source, read_examples
-from trivium.recipes.language_model import build_model
-from trivium.recipes.pretrain import PretrainConfig
+from trivium.recipes.language_model import build_model, special_ids
+from trivium.recipes.prepare_config import checked
+from trivium.recipes.pretrain import PretrainConfig, preparation
 from trivium.recipes.quickstart import PRETRAINING_SHARE, QuickstartConfig
+from trivium.recipes.restored_text import Corruption
 from trivium.recipes.training import DEFAULT_STEPS, begin, require_free
 from trivium.runtime import machine, processes
 from trivium.runtime.device import choose_device
+from trivium.tokenizers.special import SpecialTokens, for_understanding
 from trivium.training.schedules import schedule
 
 # Of the speed of a large matrix product, what a training step keeps: 0.69 to 0.75 of decoders from 0.9 to 6 million
@@ -34,30 +40,62 @@ _STEP_EFFICIENCY = 0.7
 _MEASURED_SECONDS = 0.6
 _ACTIVATIONS = 20
 _NUMBER_BYTES = 4
+# Tokens that pass through each block for one of the context, where it is not one. An encoder reads the text and a
+# decoder writes a fifth of it, a generator is narrow, GLM also writes what it hides, and XLNet reads in two streams.
+# Measured by what the forward pass keeps: 9 to 12 numbers a token, layer and unit of width in span corruption, ul2 and
+# prefix, 12 in replaced, 24 to 30 in permutation, 28 to 35 in blank infilling, 19 in denoising, 17 to 24 in masked.
+_WORK = {"span_corruption": 0.55, "ul2": 0.55, "replaced": 0.6, "permutation": 1.35, "blank_infilling": 1.55}
 # Of the documentation of Python, torch and numpy, which takes some seconds to gather.
 _EMBEDDED_BYTES = 8_500_000
 
 
 def pretraining(config: PretrainConfig) -> dict[str, Any]:
-    """Of `trivium pretrain`. Raises `UserError` for data or a folder that the run would refuse."""
+    """Of `trivium pretrain`. Raises `UserError` for data, a vocabulary or a folder that the run would refuse."""
     require_free(config)
-    facts: dict[str, Any] = {}
+    objective, context, unique = config.decided_objective, config.batch.context_tokens, None
+    facts: dict[str, Any] = {} if objective is None else {"objective": objective.kind}
+    row_tokens = context
     if (config.data / MANIFEST).is_file():
         prepared = open_prepared(config.data, verify=False)
         pieces, unique = prepared.tokenizer.vocabulary_size, prepared.train.num_tokens
+        ids = special_ids(config.model, prepared.tokenizer)
         facts["data"] = f"{unique:,} tokens to train on, {prepared.validation.num_tokens:,} to measure on"
+        if objective is not None:
+            row_tokens = _text_tokens(config, objective, prepared, ids)
     else:
-        pieces, unique = config.vocabulary.size or 256, None
+        pieces, ids = _planned_vocabulary(config)
         facts["data"] = {**data_facts(config.data), "prepared": "first, with a vocabulary of its own"}
     with torch.device("meta"):
-        network = build_model(config.model, pieces, config.batch.context_tokens)
+        network = build_model(config.model, pieces, context, ids=ids)
     here = begin(config, processes.place())
     facts |= network_facts(network, here)
-    batch = config.batch.rows * config.batch.context_tokens
-    time = time_facts(config, batch, operations(network, config.batch.context_tokens), here)
+    batch = config.batch.rows * context
+    work = 1.0 if objective is None else _WORK.get(objective.kind, 1.0)
+    if objective is not None and objective.kind == "prefix" and objective.reads_whole:
+        work = _WORK["span_corruption"]
+    time = time_facts(config, batch, work * operations(network, context), here)
     if unique is not None:
-        time["passes_over_the_data"] = round(time["tokens"] / unique, 2)
-    return {**facts, **time, "memory_mib": memory_facts(config, network, batch)}
+        time["passes_over_the_data"] = round(time["tokens"] / unique * row_tokens / context, 2)
+    return {**facts, **time, "memory_mib": memory_facts(config, network, work * batch)}
+
+
+def _text_tokens(config: PretrainConfig, objective: Corruption, prepared: Prepared, ids: Mapping[str, Any]) -> int:
+    """Tokens of text in a row. Raises `ConfigError` for a vocabulary that the objective cannot be trained with."""
+    rows = corruption_of(
+        dataclasses.replace(objective, units=objective.units and "pieces"),  # phrases take a while to learn
+        prepared.tokenizer,
+        train=prepared.train,
+        context_tokens=config.batch.context_tokens,
+        start_id=ids.get("start_id"),
+    )
+    return rows.window_tokens
+
+
+def _planned_vocabulary(config: PretrainConfig) -> tuple[int, dict[str, Any]]:
+    """Size of a vocabulary that is not trained yet, and the id of its padding, by which some networks count."""
+    planned = checked(preparation(config, config.output))
+    special = for_understanding(planned.kind) if planned.masks else SpecialTokens()
+    return config.vocabulary.size or 256, {"pad_id": list(special).index(special.pad or "")}
 
 
 def finetuning(config: FinetuneConfig) -> dict[str, Any]:

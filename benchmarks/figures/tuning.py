@@ -80,6 +80,8 @@ class Task:
     """The pre-trained models that can do it."""
     fresh: tuple[str, ...] = _FAMILIES
     """Those of them that are trained with new weights as well."""
+    optimiser: OptimiserConfig | None = _OPTIMISER
+    """Of all Transformers alike; None for the recipe's usual one."""
 
 
 # Tests ----------------------------------------------------------------------------------------------------------------
@@ -208,6 +210,7 @@ def trained(cell: str, trial: int | None, tasks: Mapping[str, Task] = TASKS, pre
     settings: dict[str, Any] = dict(task.baseline or {})
     if network != _BASELINE:
         settings = {"base": _RUNS / f"pretraining-{family}", "fresh": bool(fresh)}
+        settings |= {} if task.optimiser is None else {"optimiser": task.optimiser}
     run_name = f"trial-{prefix}-{cell}" if trial else f"{prefix}-{cell}"
     recipe = task.config(
         {
@@ -217,7 +220,11 @@ def trained(cell: str, trial: int | None, tasks: Mapping[str, Task] = TASKS, pre
             "run": run_name,
             "resume": (_RUNS / run_name / "config.yaml").is_file(),
             "training": TrainingConfig(
-                log_every_steps=25, evaluate_every_steps=each, checkpoint_every_steps=each, evaluation_tokens=20_000
+                log_every_steps=25,
+                evaluate_every_steps=each,
+                checkpoint_every_steps=each,
+                evaluation_tokens=20_000,
+                keep_best=0,
             ),
         }
     )

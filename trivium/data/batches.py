@@ -23,9 +23,10 @@ class Batch(ABC):
     """What every batch can do, whatever its fields: move, split by rows, count."""
 
     @property
-    @abstractmethod
     def rows(self) -> int:
-        """Number of rows, B."""
+        """Number of rows, B: every field has them first."""
+        _, first = _items(self)[0]
+        return first.rows if isinstance(first, Batch) else first.shape[0]
 
     @property
     @abstractmethod
@@ -76,10 +77,6 @@ class CausalBatch(Batch):
     """True for the rows that carry on from the same row of the previous batch (truncated back-propagation)."""
 
     @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
-
-    @property
     def num_tokens(self) -> int:
         return int(self.mask.sum())
 
@@ -96,10 +93,6 @@ class MaskedBatch(Batch):
     """True at the positions to predict."""
     lengths: Int[Tensor, "B"]
     """Valid positions of each row."""
-
-    @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
 
     @property
     def num_tokens(self) -> int:
@@ -124,10 +117,6 @@ class Seq2SeqBatch(Batch):
     """Valid positions of each target."""
 
     @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
-
-    @property
     def num_tokens(self) -> int:
         return int(self.mask.sum())
 
@@ -144,10 +133,6 @@ class LabelledBatch(Batch):
     """Class index of each row; for regression one number, or N."""
     token_types: Int[Tensor, "B T"] | None = None
     """Which of two joined texts a position belongs to, for models that are told."""
-
-    @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
 
     @property
     def num_tokens(self) -> int:
@@ -168,10 +153,6 @@ class SpanBatch(Batch):
     """Last position of the answer, itself included."""
     token_types: Int[Tensor, "B T"] | None = None
     """Which of the two joined texts a position belongs to, for models that are told."""
-
-    @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
 
     @property
     def num_tokens(self) -> int:
@@ -198,10 +179,6 @@ class TaggedBatch(Batch):
     """Which of two joined texts a position belongs to, for models that are told."""
 
     @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
-
-    @property
     def num_tokens(self) -> int:
         return int(self.word_lengths.sum())
 
@@ -221,10 +198,6 @@ class PermutationBatch(Batch):
     """Valid positions of each row."""
 
     @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
-
-    @property
     def num_tokens(self) -> int:
         return int(self.mask.sum())
 
@@ -237,10 +210,6 @@ class Texts(Batch):
     """Input ids."""
     lengths: Int[Tensor, "B"]
     """Valid positions of each row."""
-
-    @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
 
     @property
     def num_tokens(self) -> int:
@@ -263,10 +232,6 @@ class ContrastiveBatch(Batch):
     """At each row a text that does not belong to it, though it seems to (a hard negative); B rows."""
 
     @property
-    def rows(self) -> int:
-        return self.first.rows
-
-    @property
     def num_tokens(self) -> int:
         return self.rows
 
@@ -279,10 +244,6 @@ class PreferenceBatch(Batch):
     """The preferred answers, trained on the answer only."""
     rejected: CausalBatch
     """The other answers, trained on the answer only."""
-
-    @property
-    def rows(self) -> int:
-        return self.chosen.rows
 
     @property
     def num_tokens(self) -> int:
@@ -307,10 +268,6 @@ class RolloutBatch(Batch):
     """Reward received at each position."""
     mask: Bool[Tensor, "B T"]
     """True at the completion's positions."""
-
-    @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
 
     @property
     def num_tokens(self) -> int:

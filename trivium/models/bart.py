@@ -154,13 +154,9 @@ class Bart(nn.Module):
         """Reads the source: a state with every decoder layer's keys and values of it, and a cache for ``capacity``
         target tokens (none at 0: the whole target is then given at once, as in training)."""
         hidden = self.read(source, embeddings=embeddings, lengths=lengths).hidden
-        rows, length, _ = hidden.shape
-        if lengths is None:
-            lengths = torch.full((rows,), length, device=hidden.device)
-        decoder = self.blocks[self.config.layers :]
-        memory = Memory(tuple(block.read_source(hidden) for block in decoder), lengths)
-        layers = self.new_state(rows, capacity).layers if capacity else []
-        return State(layers, torch.zeros_like(lengths), memory)
+        memory = Memory.of_source(self.blocks[self.config.layers :], hidden, lengths)
+        layers = self.new_state(hidden.shape[0], capacity).layers if capacity else []
+        return State(layers, torch.zeros_like(memory.lengths), memory)
 
     def read(
         self,

@@ -236,16 +236,14 @@ def _norm(config: ModernBertConfig) -> nn.LayerNorm:
 
 def _masked_head(config: ModernBertConfig, embedding: nn.Embedding) -> MaskedHead:
     """As BERT's, but the prediction layer is without biases."""
-    head = MaskedHead(
+    return MaskedHead(
         config.width,
         config.vocabulary_size,
         activation="gelu",
         norm_epsilon=config.norm_epsilon,
         tied_to=embedding if config.tied else None,
+        bias=False,
     )
-    for module in (head.transform, head.norm):
-        module.register_parameter("bias", None)
-    return head
 
 
 def _classifier(config: ModernBertConfig) -> ClassificationHead:

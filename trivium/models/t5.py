@@ -24,10 +24,9 @@ from trivium.nn.attention.dot_product import (
     Bias,
     attend,
     attention_probabilities,
-    cross_attend,
-    cross_attention_probabilities,
 )
 from trivium.nn.attention.layout import Layout, causal_layout
+from trivium.nn.attention.source_attention import SourceAttention
 from trivium.nn.classification_head import ClassificationHead, HiddenLayer
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import FeedForward, GatedFeedForward
@@ -72,44 +71,6 @@ class Attention(nn.Module):
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
-class CrossAttention(nn.Module):
-    """Attention to the source, whose keys and values are made once."""
-
-    def __init__(self, config: T5Config) -> None:
-        super().__init__()
-        self.heads, self.head_width = config.heads, config.head_width
-        inner = config.heads * config.head_width
-        self.query = Linear(config.width, inner, bias=False)
-        self.key_value = Linear(config.width, 2 * inner, bias=False)
-        self.output = Linear(inner, config.width, bias=False)
-        self.dropout = config.dropout
-
-    def project(self, source: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
-        """Keys and values of every source position."""
-        keys, values = self.key_value(source).unflatten(-1, (2, self.heads, self.head_width)).transpose(1, 3).unbind(2)
-        return keys, values
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        memory: tuple[Tensor, ...],
-        source_lengths: Int[Tensor, "R"],
-        ragged: Ragged | None,
-        probabilities: list[Tensor] | None,
-    ) -> Float[Tensor, "B T D"]:
-        """With ``ragged`` the tokens are packed ``[1, N]`` and each looks at the source of its own row."""
-        query = self.query(x)
-        if ragged is not None:
-            query = ragged.pad(query)
-        q = query.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
-        if probabilities is not None:
-            weights = cross_attention_probabilities(q, memory[0], source_lengths, scale=1.0).transpose(1, 2)
-            probabilities.append((weights if ragged is None else ragged.pack(weights)).transpose(1, 2))
-        dropout = self.dropout if self.training else 0.0
-        mixed = cross_attend(q, *memory, source_lengths, scale=1.0, dropout=dropout).transpose(1, 2).flatten(2)
-        return self.output(mixed if ragged is None else ragged.pack(mixed))
-
-
 class Block(nn.Module):
     """x + attention(norm(x)), in the decoder x + cross_attention(norm(x)), then x + feedforward(norm(x))."""
 
@@ -119,7 +80,7 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.after_attention = nn.Identity()  # seat for an adapter
         self.cross_attention_norm = RMSNorm(config.width, config.norm_epsilon) if decoder else None
-        self.cross_attention = CrossAttention(config) if decoder else None
+        self.cross_attention = _source_attention(config) if decoder else None
         self.feedforward_norm = RMSNorm(config.width, config.norm_epsilon)
         kind = GatedFeedForward if config.feedforward.startswith("gated") else FeedForward
         activation = ACTIVATIONS[config.feedforward]
@@ -153,6 +114,12 @@ class Block(nn.Module):
             )
             x = x + self.dropout(mixed)
         return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
+
+
+def _source_attention(config: T5Config) -> SourceAttention:
+    return SourceAttention(
+        config.width, config.heads, head_width=config.head_width, bias=False, scale=1.0, dropout=config.dropout
+    )
 
 
 class T5(nn.Module):
@@ -211,13 +178,9 @@ class T5(nn.Module):
         if self.config.encoder_only:
             raise Unsupported("this T5 is an encoder alone", received=f"head {self.config.head!r}", fix="model(tokens)")
         hidden = self.read(source, embeddings=embeddings, lengths=lengths).hidden
-        rows, length, _ = hidden.shape
-        if lengths is None:
-            lengths = torch.full((rows,), length, device=hidden.device)
-        decoder = self.blocks[self.config.layers :]
-        memory = Memory(tuple(block.read_source(hidden) for block in decoder), lengths)
-        layers = self.new_state(rows, capacity).layers if capacity else []
-        return State(layers, torch.zeros_like(lengths), memory)
+        memory = Memory.of_source(self.blocks[self.config.layers :], hidden, lengths)
+        layers = self.new_state(hidden.shape[0], capacity).layers if capacity else []
+        return State(layers, torch.zeros_like(memory.lengths), memory)
 
     def read(
         self,

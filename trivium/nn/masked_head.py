@@ -12,7 +12,7 @@ class MaskedHead(nn.Module):
     """norm(act(W h + b)), then an ``OutputHead`` (its calls are ours), so that hidden states stay the last block's.
 
     ``inner_width`` is the width after W where it is not that of the hidden states: the embedding's, which the output
-    may be tied to.
+    may be tied to. Without ``bias`` only the output has one (ModernBERT).
     """
 
     def __init__(
@@ -24,11 +24,12 @@ class MaskedHead(nn.Module):
         norm_epsilon: float,
         tied_to: nn.Embedding | None = None,
         inner_width: int | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         inner_width = inner_width or width
-        self.transform = Linear(width, inner_width)
-        self.norm = nn.LayerNorm(inner_width, eps=norm_epsilon)
+        self.transform = Linear(width, inner_width, bias=bias)
+        self.norm = nn.LayerNorm(inner_width, eps=norm_epsilon, bias=bias)
         self.activation = activation
         self.output = OutputHead(inner_width, vocabulary_size, tied_to=tied_to, bias=True)
 

@@ -1,11 +1,12 @@
 """What a decoder remembers of its sources, by source and not by row: several rows may read the same one."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -23,6 +24,14 @@ class Memory:
 
     tensors: tuple[tuple[Shaped[Tensor, "S ..."], ...], ...]
     lengths: Int[Tensor, "S"]
+
+    @classmethod
+    def of_source(cls, blocks: Iterable[Any], hidden: Float[Tensor, "S L D"], lengths: Int[Tensor, "S"] | None) -> Self:
+        """What the ``read_source`` of each of a decoder's ``blocks`` makes of a source's hidden states; without
+        ``lengths`` every position counts."""
+        if lengths is None:
+            lengths = torch.full((hidden.shape[0],), hidden.shape[1], device=hidden.device)
+        return cls(tuple(block.read_source(hidden) for block in blocks), lengths)
 
     @property
     def sharable(self) -> bool:

@@ -83,10 +83,6 @@ class BlankBatch(Batch):
     """Valid positions of each part B."""
 
     @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
-
-    @property
     def num_tokens(self) -> int:
         return int(self.mask.sum())
 

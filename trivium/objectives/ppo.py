@@ -57,10 +57,6 @@ class PPOBatch(Batch):
     """What the critic should have said."""
 
     @property
-    def rows(self) -> int:
-        return self.tokens.shape[0]
-
-    @property
     def num_tokens(self) -> int:
         return int(self.mask.sum())
 

@@ -25,6 +25,7 @@ from trivium.data.batches import Batch, Seq2SeqBatch
 from trivium.data.order import random_number
 from trivium.data.resumable import BatchSource
 from trivium.errors import ConfigError
+from trivium.nn.inverse_cdf import draw
 from trivium.objectives.loss import Loss
 from trivium.objectives.seq2seq import seq2seq
 
@@ -72,10 +73,6 @@ class ScheduledBatch(Batch):
     """True where the decoder is given the true word of ``pairs.tokens``; the start token always is."""
     chances: Float[Tensor, "B T"]
     """Uniform in [0, 1): which word the model's own distribution gives elsewhere."""
-
-    @property
-    def rows(self) -> int:
-        return self.pairs.rows
 
     @property
     def num_tokens(self) -> int:
@@ -156,9 +153,5 @@ def _words(model: nn.Module, batch: ScheduledBatch, free: Tensor, *, greedy: boo
 
 
 def _chosen(logits: Float[Tensor, "B V"], chances: Float[Tensor, "B"] | None) -> Int[Tensor, "B"]:
-    """The likeliest word, or by its chance the one where the summed probabilities pass it."""
-    if chances is None:
-        return logits.argmax(-1)
-    summed = torch.softmax(logits, dim=-1).cumsum(-1)
-    passed = torch.searchsorted(summed, (chances.to(summed.dtype) * summed[:, -1])[:, None], right=True)[:, 0]
-    return passed.clamp(max=logits.shape[-1] - 1)  # a chance times the sum may round up to the sum
+    """The likeliest word, or the one that its chance draws."""
+    return logits.argmax(-1) if chances is None else draw(logits, chances)

@@ -49,6 +49,7 @@ from trivium.reports.labels import Labelled, Mistake
 from trivium.runtime import processes
 from trivium.tokenizers import SpecialTokens, Tokenizer
 from trivium.tokenizers.joined import Text
+from trivium.tokenizers.special import NEEDS_UNKNOWN
 from trivium.training.run import Run
 
 __all__ = ["ClassificationConfig", "LabelVocabularyConfig", "classification"]
@@ -117,7 +118,7 @@ def train_vocabulary(config: ClassificationConfig, texts: Texts) -> Tokenizer:
     if joins(config.model, config.method, config.head, pairs=config.second_field is not None):
         special = special_tokens(wanted.kind)
     else:
-        unknown = "<unk>" if wanted.kind in ("word", "bpe", "wordpiece", "unigram") else None
+        unknown = "<unk>" if wanted.kind in NEEDS_UNKNOWN else None
         others = () if config.method == "head" else tuple(map(label_token, texts.labels))
         special = SpecialTokens(unk=unknown, roles=(), others=others)
     return tokenizers.train(

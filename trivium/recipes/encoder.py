@@ -12,6 +12,7 @@ from trivium.models import ARCHITECTURES, Architecture
 from trivium.recipes.building import build_within_memory
 from trivium.recipes.training import require_at_least
 from trivium.tokenizers import SpecialTokens
+from trivium.tokenizers.special import NEEDS_UNKNOWN
 
 _KINDS = ("encoder", "encoder-decoder")
 _LAYERS, _DROPOUT, _HEAD_WIDTH = 4, 0.1, 32
@@ -33,7 +34,7 @@ class EncoderShape:
 
 def special_tokens(kind: str) -> SpecialTokens:
     """Of a vocabulary of this kind that such a network reads: [CLS] and [SEP] stand around a text, or two."""
-    unknown = "<unk>" if kind in ("bpe", "wordpiece", "unigram", "word") else None
+    unknown = "<unk>" if kind in NEEDS_UNKNOWN else None
     return SpecialTokens(unk=unknown, cls="[CLS]", sep="[SEP]", roles=())
 
 

@@ -27,7 +27,9 @@ from trivium.training.schedules import ScheduleConfig
 
 ROWS, LENGTH = 4, 6
 WARM = ScheduleConfig(warmup_steps=2)
-every_tracer = pytest.mark.parametrize("tracer", TRACERS, ids=lambda tracer: tracer.label.replace(" ", "-"))
+# Decoders differ in no part that a checkpoint holds but their weights: some stand for all.
+TRAINED = [tracer for tracer in TRACERS if tracer.row.kind != "decoder" or tracer.label in ("gpt2", "llama", "mixtral")]
+every_tracer = pytest.mark.parametrize("tracer", TRAINED, ids=lambda tracer: tracer.label.replace(" ", "-"))
 
 
 def ragged(number: int) -> tuple[Tensor, Tensor, Tensor, torch.Generator]:

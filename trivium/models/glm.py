@@ -164,10 +164,9 @@ class GLM(nn.Module):
 
     def new_state(self, rows: int, capacity: int) -> State:
         """An empty cache for ``rows`` targets of at most ``capacity`` tokens, without a source yet."""
-        shape = (rows, self.config.heads, capacity, self.config.width // self.config.heads)
-        like = self.embedding.weight
-        layers = [KeyValueCache.empty(*shape, like=like) for _ in self.blocks]
-        return State(list(layers), torch.zeros(rows, dtype=torch.long, device=like.device))
+        heads, like = self.config.heads, self.embedding.weight
+        width = self.config.width // heads
+        return State.of_caches(rows, heads, capacity, width, layers=self.config.layers, like=like)
 
     def encode(
         self,

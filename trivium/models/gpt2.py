@@ -5,22 +5,21 @@ residual projections initialised smaller with depth (section 2.3). Learned absol
 tanh approximation of GELU, tied embeddings.
 """
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported
 from trivium.nn.attention.dot_product import attend, attention_probabilities
 from trivium.nn.attention.layout import Layout, causal_layout
+from trivium.nn.decoder import through
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import Activation, FeedForward
 from trivium.nn.head import OutputHead
-from trivium.nn.initialise import normal_
+from trivium.nn.initialise import normal_, smaller_residuals_
 from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
@@ -183,12 +182,7 @@ class GPT2(nn.Module):
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)
         self.apply(normal_)
-        for (
-            name,
-            parameter,
-        ) in self.named_parameters():  # residual branches add up: 1 / sqrt(N) for N of them (section 2.3)
-            if name.endswith(("attention.output.weight", "feedforward.down.weight")):
-                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.layers))
+        smaller_residuals_(self, config.layers)
 
     def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Token vectors, before positions are added."""
@@ -196,10 +190,9 @@ class GPT2(nn.Module):
 
     def new_state(self, rows: int, capacity: int) -> State:
         """An empty cache for ``rows`` texts of at most ``capacity`` tokens."""
-        shape = (rows, self.config.heads, capacity, self.config.width // self.config.heads)
-        like = self.embedding.weight
-        layers = [KeyValueCache.empty(*shape, like=like) for _ in self.blocks]
-        return State(list(layers), torch.zeros(rows, dtype=torch.long, device=like.device))
+        heads, like = self.config.heads, self.embedding.weight
+        width = self.config.width // heads
+        return State.of_caches(rows, heads, capacity, width, layers=self.config.layers, like=like)
 
     def forward(
         self,
@@ -215,14 +208,7 @@ class GPT2(nn.Module):
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
         x = self.dropout(x + self.positions(layout.positions))
-        collected: dict[str, list[Tensor]] = {name: [] for name in collect}
-        probabilities = collected.get("attention")
-        for i, block in enumerate(self.blocks):
-            if "hidden" in collected:
-                collected["hidden"].append(x)
-            x = block(x, layout, state.layers[i] if state is not None else None, probabilities)
-        if "hidden" in collected:
-            collected["hidden"].append(x)
+        x, collected = through(self.blocks, x, layout, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 
 

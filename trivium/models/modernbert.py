@@ -4,7 +4,6 @@ BERT's task with what decoders have learnt since (section 2.1): norms before the
 positions, and attention that is global in every third layer and otherwise sees a window, for texts of 8,192 tokens.
 """
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from trivium.nn.attention.layout import Layout
 from trivium.nn.classification_head import ClassificationHead
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import ACTIVATIONS, Activation, GatedFeedForward
-from trivium.nn.initialise import normal_
+from trivium.nn.initialise import normal_, smaller_residuals_
 from trivium.nn.linear import Linear
 from trivium.nn.masked_head import MaskedHead
 from trivium.nn.output import Output
@@ -190,9 +189,7 @@ class ModernBert(nn.Module):
         self.tag = bert_parts.tagger(config)
         self.span = SpanHead(config.width, dropout=config.head_dropout) if config.head == "span" else None
         self.apply(normal_)
-        for name, parameter in self.named_parameters():  # residual branches add up (appendix A, "Megatron")
-            if name.endswith(("attention.output.weight", "feedforward.down.weight")):
-                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.layers))
+        smaller_residuals_(self, config.layers)  # appendix A, "Megatron"
 
     def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Token vectors, before their norm."""

@@ -160,10 +160,9 @@ class T5(nn.Module):
 
     def new_state(self, rows: int, capacity: int) -> State:
         """An empty decoder cache for ``rows`` targets of at most ``capacity`` tokens, without a source yet."""
-        shape = (rows, self.config.heads, capacity, self.config.head_width)
-        like = self.embedding.weight
-        layers = [KeyValueCache.empty(*shape, like=like) for _ in range(self.config.depth_of_decoder)]
-        return State(list(layers), torch.zeros(rows, dtype=torch.long, device=like.device))
+        heads, like = self.config.heads, self.embedding.weight
+        width = self.config.head_width
+        return State.of_caches(rows, heads, capacity, width, layers=self.config.depth_of_decoder, like=like)
 
     def encode(
         self,

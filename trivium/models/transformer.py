@@ -32,7 +32,7 @@ from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.sinusoidal import SineLayout, SinusoidalPositions
 from trivium.nn.ragged import Ragged
-from trivium.nn.state import KeyValueCache, Memory, State
+from trivium.nn.state import Memory, State
 from trivium.nn.weight_map import Entry, Rename, Row, WeightMap
 
 _OWN_TYPE = "trivium-transformer"
@@ -146,10 +146,9 @@ class Transformer(nn.Module):
 
     def new_state(self, rows: int, capacity: int) -> State:
         """An empty decoder cache for ``rows`` targets of at most ``capacity`` tokens, without a source yet."""
-        shape = (rows, self.config.heads, capacity, self.config.width // self.config.heads)
-        like = self.embedding.weight
-        layers = [KeyValueCache.empty(*shape, like=like) for _ in range(self.config.depth_of_decoder)]
-        return State(list(layers), torch.zeros(rows, dtype=torch.long, device=like.device))
+        heads, like = self.config.heads, self.embedding.weight
+        width = self.config.width // heads
+        return State.of_caches(rows, heads, capacity, width, layers=self.config.depth_of_decoder, like=like)
 
     def encode(
         self,

@@ -1,4 +1,6 @@
-"""How weights begin: GPT-2's normal distribution, which BERT, GPT-2 and LLaMA share."""
+"""How weights begin: GPT-2's normal distribution, which most Transformers share."""
+
+import math
 
 from torch import nn
 
@@ -11,3 +13,11 @@ def normal_(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def smaller_residuals_(model: nn.Module, layers: int, std: float = 0.02) -> None:
+    """What each of ``2 * layers`` sub-blocks adds begins smaller with their number, as the branches add up (Radford et
+    al. 2019, section 2.3)."""
+    for name, parameter in model.named_parameters():
+        if name.endswith(("attention.output.weight", "feedforward.down.weight")):
+            nn.init.normal_(parameter, std=std / math.sqrt(2 * layers))

@@ -10,6 +10,7 @@ on with ``Output.state``. Shapes are static (a cache is allocated once, to its c
 class here is a pytree, so a state passes through ``torch.compile`` and ``torch.func``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, runtime_checkable
 
@@ -174,6 +175,23 @@ class State:
     layers: list[LayerState]
     lengths: Int[Tensor, "B"]
     memory: Memory | None = field(default=None)
+
+    @classmethod
+    def of_caches(
+        cls,
+        rows: int,
+        heads: int,
+        capacity: int,
+        head_width: int,
+        *,
+        layers: int,
+        like: Tensor,
+        windows: Sequence[int | None] | None = None,
+    ) -> "State":
+        """Empty caches for ``rows`` texts of at most ``capacity`` tokens; a layer with a window (``windows[i]``) never
+        looks further back than that."""
+        caches = [KeyValueCache.empty(rows, heads, capacity, head_width, like=like) for _ in range(layers)]
+        return cls(list(caches), torch.zeros(rows, dtype=torch.long, device=like.device))
 
     @property
     def rows(self) -> int:

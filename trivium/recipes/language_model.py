@@ -16,7 +16,10 @@ from trivium.tokenizers.special import BLANKS
 
 # A gated feed-forward layer has three matrices: 8/3 of the width keeps it at the size of a plain one of four widths
 # (Shazeer 2020, section 2). In whole multiples, for the sake of matrix products.
-_GATED = ("llama", "modernbert")
+_GATED = (
+    *("llama", "modernbert", "mistral", "mixtral", "gemma", "gemma2", "gemma3", "qwen2", "qwen3", "qwen3_moe", "phi3"),
+    *("olmo2", "cohere", "cohere2", "deepseek_v3", "gpt_oss", "palm", "lamda", "grok1"),
+)
 _INNER_MULTIPLE = 32
 _REGULARISED = ("awd_lstm",)
 _OTHER_DROPOUTS = ("embedding_dropout", "attention_dropout", "inner_dropout")

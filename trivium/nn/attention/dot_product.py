@@ -1,53 +1,54 @@
 """Scaled dot-product attention, softmax(q k^T / sqrt(K)) v (Vaswani et al. 2017, eq. 1), over any ``Layout``."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from trivium.nn.attention.kernel import Bias, Scoring, probabilities, weigh
 from trivium.nn.attention.layout import Layout
 from trivium.nn.attention.local import attend_near, near
 from trivium.nn.state import KeyValueCache
-
-Bias = Callable[[Int[Tensor, "..."], Int[Tensor, "..."]], Float[Tensor, "..."]]
-"""``bias(query_positions [.., T], key_positions [.., S]) -> [.., H, T, S]``, added to the scores (T5, ALiBi)."""
 
 
 def attend(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G T K"],
-    v: Float[Tensor, "B G T K"],
+    v: Float[Tensor, "B G T W"],
     layout: Layout,
     *,
     cache: KeyValueCache | None = None,
     scale: float | None = None,
     bias: Bias | None = None,
     window: int | None = None,
+    soft_cap: float | None = None,
+    sinks: Float[Tensor, "H"] | None = None,
     dropout: float = 0.0,
-) -> Float[Tensor, "B H T K"]:
+) -> Float[Tensor, "B H T W"]:
     """Attention of every token to what ``layout`` lets it see; with ``cache``, new keys and values are
     written to it first.
 
-    ``G`` key heads may serve ``H`` query heads (grouped-query attention, Ainslie et al. 2023).
-    ``scale`` defaults to K ** -0.5. ``dropout`` is applied to the probabilities. With ``window`` a token of a
-    bidirectional encoder sees what is at most so many positions away within its document, on either side.
+    ``G`` key heads may serve ``H`` query heads (grouped-query attention, Ainslie et al. 2023). The scores are treated
+    as `Scoring` says. With ``window`` a token of a causal model sees itself and the ``window - 1`` before it, one of a
+    bidirectional encoder what is at most ``window`` positions away within its document, on either side.
     """
-    if window is not None:
-        assert cache is None and bias is None and not layout.causal, "a window is for encoders"
-        return _attend_window(q, k, v, layout, window, scale, dropout)
+    how = Scoring(scale, bias, window, soft_cap, sinks, dropout)
+    if not layout.causal and window is not None:
+        assert cache is None and bias is None, "an encoder's window needs neither"
+        return _attend_both_sides(q, k, v, layout, how)
     if cache is not None:
         write(cache, k, v, layout)
     if layout.slices is not None:
         if layout.fresh or cache is None:
-            return _attend_slices(q, k, v, layout, scale, bias, dropout)
-        return _attend_ragged(q, cache, layout, scale, bias)
+            return _attend_slices(q, k, v, layout, how)
+        return _attend_ragged(q, cache, layout, how)
     if not layout.fresh and cache is not None:
-        k, v = cache.keys[:, :, : layout.span], cache.values[:, :, : layout.span]
+        return _attend_cached(q, cache, layout, how)
+    if layout.causal:
+        return _attend_whole(q, k, v, how, layout.positions)
     added = None if bias is None else bias(layout.positions, layout.key_positions)
-    causal = layout.causal and layout.fresh
-    return _sdpa(q, k, v, layout.mask, added, causal, scale, dropout)
+    return weigh(q, k, v, how, mask=layout.mask, added=added)
 
 
 def cross_attend(
@@ -66,7 +67,7 @@ def cross_attend(
     mask = None
     if int(source_lengths.min()) < keys.shape[2]:
         mask = (torch.arange(keys.shape[2], device=q.device) < source_lengths[:, None])[:, None, None, :]
-    mixed = _sdpa(_by_source(q, keys.shape[0]), keys, values, mask, None, False, scale, dropout)
+    mixed = weigh(_by_source(q, keys.shape[0]), keys, values, Scoring(scale=scale, dropout=dropout), mask=mask)
     return _by_row(mixed, q.shape[0])
 
 
@@ -78,18 +79,19 @@ def attention_probabilities(
     scale: float | None = None,
     bias: Bias | None = None,
     window: int | None = None,
+    soft_cap: float | None = None,
+    sinks: Float[Tensor, "H"] | None = None,
 ) -> Float[Tensor, "B H T T"]:
     """The probabilities themselves, for people to look at; only for calls without a cache.
 
     This is the plain, whole-matrix computation: tests hold the faster paths against it.
     """
-    scores = q @ _repeat_heads(k, q.shape[1]).transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    how, added = Scoring(scale, bias, window, soft_cap, sinks), None
     if bias is not None:
         # Packed documents count their keys anew as well; what is wrong across documents is masked below.
         keys = layout.key_positions if layout.slices is None else layout.positions
-        scores = scores + bias(layout.positions, keys)
-    visible = dense_mask(layout, q.shape[0], q.shape[2], window)
-    return torch.softmax(scores.masked_fill(~visible, float("-inf")), dim=-1).nan_to_num(0.0)
+        added = bias(layout.positions, keys)
+    return probabilities(q, k, how, mask=dense_mask(layout, q.shape[0], q.shape[2], window), added=added)
 
 
 def cross_attention_probabilities(
@@ -127,7 +129,7 @@ def dense_mask(layout: Layout, rows: int, length: int, window: int | None = None
     if layout.causal:
         visible = visible.tril()
     if window is not None:
-        visible = visible & near(layout.positions, layout.positions, window)[:, None]
+        visible = visible & near(layout.positions, layout.positions, window, layout.causal)[:, None]
     if layout.mask is not None:
         visible = visible & layout.mask
     if layout.slices is not None:
@@ -159,95 +161,83 @@ def write(cache: KeyValueCache, k: Tensor, v: Tensor, layout: Layout) -> None:
     cache.values[layout.rows, :, layout.slots] = v.transpose(1, 2).reshape(-1, heads, width)[layout.sources]
 
 
-def _repeat_heads(k: Tensor, heads: int) -> Tensor:
-    rows, groups, length, width = k.shape
-    if groups == heads:
-        return k
-    return k[:, :, None].expand(-1, -1, heads // groups, -1, -1).reshape(rows, heads, length, width)
+def _attend_whole(q: Tensor, k: Tensor, v: Tensor, how: Scoring, positions: Int[Tensor, "_ T"]) -> Tensor:
+    """Texts from their beginning, each token after those before it."""
+    length, window = q.shape[2], how.window
+    added = None if how.bias is None else how.bias(positions, torch.arange(length, device=q.device))
+    if window is None or length <= window:
+        return weigh(q, k, v, how, added=added, causal=True)
+    if how.plain and added is None:
+        return attend_near(q, k, v, window, causal=True, scale=how.scale, dropout=how.dropout)
+    places = torch.arange(length, device=q.device)
+    return weigh(q, k, v, how, mask=near(places, places, window, causal=True), added=added)
 
 
-def _sdpa(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Tensor | None,
-    added: Tensor | None,
-    causal: bool,
-    scale: float | None,
-    dropout: float,
-) -> Tensor:
-    rows, heads, length, width = q.shape
-    groups = k.shape[1]
-    if added is not None:
-        mask, causal = _additive(mask, added, causal, length, k.shape[2]), False
-    if groups != heads and length == 1 and added is None:
-        # One query a row: the heads that share a key stand in line as queries, and nothing is copied.
-        folded = q.view(rows, groups, heads // groups, width)
-        out = F.scaled_dot_product_attention(folded, k, v, attn_mask=mask, scale=scale)
-        return out.view(rows, heads, 1, width)
-    k, v = _repeat_heads(k, heads), _repeat_heads(v, heads)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale)
+def _attend_cached(q: Tensor, cache: KeyValueCache, layout: Layout, how: Scoring) -> Tensor:
+    """New tokens of rows that were read before; what lies before every row's window is not touched."""
+    begin, mask = 0, layout.mask
+    if how.window is not None:
+        begin = max(0, int(layout.positions.min()) - how.window + 1)
+        seen = near(layout.positions, layout.key_positions[begin:], how.window, causal=True)[:, None]
+        mask = seen if mask is None else mask[..., begin:] & seen
+    keys, values = cache.keys[:, :, begin : layout.span], cache.values[:, :, begin : layout.span]
+    added = None if how.bias is None else how.bias(layout.positions, layout.key_positions[begin:])
+    return weigh(q, keys, values, how, mask=mask, added=added)
 
 
-def _additive(mask: Tensor | None, added: Tensor, causal: bool, length: int, span: int) -> Tensor:
-    """One additive mask from a bias, a boolean mask and causality."""
-    blocked = None if mask is None else ~mask
-    if causal:
-        future = torch.ones(length, span, dtype=torch.bool, device=added.device).triu(1)
-        blocked = future if blocked is None else blocked | future
-    return added if blocked is None else added.masked_fill(blocked, float("-inf"))
-
-
-def _attend_window(
-    q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, scale: float | None, dropout: float
-) -> Tensor:
-    """Near keys only; packed documents need not be cut apart for it, unless all are short."""
+def _attend_both_sides(q: Tensor, k: Tensor, v: Tensor, layout: Layout, how: Scoring) -> Tensor:
+    """Near keys only, of an encoder; packed documents need not be cut apart for it, unless all are short."""
+    window = how.window
+    assert window is not None
     if layout.mask is not None:
-        return _sdpa(q, k, v, dense_mask(layout, q.shape[0], q.shape[2], window), None, False, scale, dropout)
+        return weigh(q, k, v, how, mask=dense_mask(layout, q.shape[0], q.shape[2], window))
     if layout.slices is None:
-        return attend_near(q, k, v, window, scale=scale, dropout=dropout)
+        return attend_near(q, k, v, window, scale=how.scale, dropout=how.dropout)
     if max(group.shape[1] for group in layout.slices.groups) <= window + 1:  # all of a document is near
-        return _attend_slices(q, k, v, layout, scale, None, dropout)
+        return _attend_slices(q, k, v, layout, replace(how, window=None))
     documents = layout.key_positions - layout.positions  # each is known by where it begins
-    return attend_near(q, k, v, window, documents=documents, scale=scale, dropout=dropout)
+    return attend_near(q, k, v, window, documents=documents, scale=how.scale, dropout=how.dropout)
 
 
-def _attend_slices(
-    q: Tensor, k: Tensor, v: Tensor, layout: Layout, scale: float | None, bias: Bias | None, dropout: float
-) -> Tensor:
+def _attend_slices(q: Tensor, k: Tensor, v: Tensor, layout: Layout, how: Scoring) -> Tensor:
     """Each packed document by itself, equal lengths together, put back by one gather."""
     assert layout.slices is not None
-    rows, heads, length, width = q.shape
+    rows, heads, length, _ = q.shape
     # Gathered once and then cut: a gather for each group would have autograd fill a whole tensor with zeros for each.
     sizes = [group.numel() for group in layout.slices.groups]
     sorted_q, sorted_k, sorted_v = (
-        x.transpose(1, 2).reshape(rows * length, x.shape[1], width)[layout.slices.order].split(sizes) for x in (q, k, v)
+        x.transpose(1, 2).reshape(rows * length, x.shape[1], x.shape[3])[layout.slices.order].split(sizes)
+        for x in (q, k, v)
     )
     pieces = []
     for group, *parts in zip(layout.slices.groups, sorted_q, sorted_k, sorted_v, strict=True):
         count, size = group.shape
-        gq, gk, gv = (x.view(count, size, x.shape[1], width).transpose(1, 2) for x in parts)  # [n, H, L, K]
+        gq, gk, gv = (x.unflatten(0, (count, size)).transpose(1, 2) for x in parts)  # [n, H, L, K]
         positions = torch.arange(size, device=q.device)
-        added = None if bias is None else bias(positions[None], positions)
-        out = _sdpa(gq, gk, gv, None, added, layout.causal, scale, dropout)
-        pieces.append(out.transpose(1, 2).reshape(count * size, heads, width))
+        if layout.causal:
+            out = _attend_whole(gq, gk, gv, how, positions[None])
+        else:
+            added = None if how.bias is None else how.bias(positions[None], positions)
+            out = weigh(gq, gk, gv, how, added=added)
+        pieces.append(out.transpose(1, 2).flatten(0, 1))
     out = torch.cat(pieces)[layout.slices.inverse]
-    return out.view(rows, length, heads, width).transpose(1, 2)
+    return out.view(rows, length, heads, v.shape[3]).transpose(1, 2)
 
 
-def _attend_ragged(q: Tensor, cache: KeyValueCache, layout: Layout, scale: float | None, bias: Bias | None) -> Tensor:
-    """New tokens of several rows (``[1, N]``) over the rows' caches: one SDPA a row."""
+def _attend_ragged(q: Tensor, cache: KeyValueCache, layout: Layout, how: Scoring) -> Tensor:
+    """New tokens of several rows (``[1, N]``) over the rows' caches: one product a row."""
     assert layout.slices is not None and layout.rows is not None
-    out = torch.empty_like(q)
+    out = q.new_empty(*q.shape[:3], cache.values.shape[3])
     for group in layout.slices.groups:
         for piece in group:
             row, begin, size = int(layout.rows[piece[0]]), int(piece[0]), piece.shape[0]
             positions = layout.positions[:, begin : begin + size]
             span = int(positions[0, -1]) + 1
-            keys, values = cache.keys[row : row + 1, :, :span], cache.values[row : row + 1, :, :span]
-            slots = torch.arange(span, device=q.device)
-            mask = (slots <= positions[0, :, None])[None, None]
-            added = None if bias is None else bias(positions, slots)
+            first = 0 if how.window is None else max(0, int(positions[0, 0]) - how.window + 1)
+            keys, values = cache.keys[row : row + 1, :, first:span], cache.values[row : row + 1, :, first:span]
+            slots = torch.arange(first, span, device=q.device)
+            mask = near(positions[0], slots, how.window or span, causal=True)[None, None]
+            added = None if how.bias is None else how.bias(positions, slots)
             part = q[:, :, begin : begin + size]
-            out[:, :, begin : begin + size] = _sdpa(part, keys, values, mask, added, False, scale, 0.0)
+            out[:, :, begin : begin + size] = weigh(part, keys, values, how, mask=mask, added=added)
     return out

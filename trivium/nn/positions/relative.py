@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.nn.attention.dot_product import Bias
+from trivium.nn.attention.kernel import Bias
 from trivium.nn.attention.layout import Layout
 
 

@@ -3,7 +3,8 @@
 Each pair of features (x_j, x_{j + K/2}) of a query or key at position m is turned by the angle
 m * theta_j with theta_j = base^(-2j/K) (eq. 15), so that a dot product depends on the distance alone.
 The pairing of the first half with the second is GPT-NeoX's and Hugging Face's; the paper pairs
-neighbours, which is the same up to a fixed permutation of the features.
+neighbours (``neighbours=True``; GPT-J, Cohere), which is the same up to a fixed permutation of the features. Where
+angles are given for fewer features than a head has, only its first features turn.
 
 Scalings change theta_j, and some of them the size of the result:
 linear (Chen et al. 2023), dynamic NTK (bloc97 and emozilla 2023), YaRN (Peng et al. 2023, section 3),
@@ -75,7 +76,7 @@ class Rope:
     long_factors: tuple[float, ...] | None = None
     """LongRoPE: divisor of each angle beyond it."""
     turning_share: float | None = None
-    """Share of the features that turn (proportional)."""
+    """Share of a head's features that turn; under "proportional" all are paired, and the others turn by nothing."""
 
     def __post_init__(self) -> None:
         required = {
@@ -91,6 +92,10 @@ class Rope:
                 f"RoPE scaling {self.kind!r} lacks {', '.join(missing)}",
                 fix=f"add {', '.join(_HF_NAMES[name] for name in missing)} to rope_parameters in config.json",
             )
+
+    def turning_width(self, head_width: int) -> int:
+        """How many features of a head are given angles."""
+        return head_width if self.kind == "proportional" else int(head_width * (self.turning_share or 1.0))
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> "Rope":
@@ -223,11 +228,16 @@ class Rotary(nn.Module):
         return (torch.stack([turned.cos(), turned.sin()]) * size).to(dtype)[:, :, :, None]
 
 
-def rotate(x: Float[Tensor, "B T H K"], rotation: Float[Tensor, "2 _ T 1 _"]) -> Float[Tensor, "B T H K"]:
-    """Turn each pair of ``x`` by its angle (Su et al. 2021, eq. 34)."""
+def rotate(
+    x: Float[Tensor, "B T H K"], rotation: Float[Tensor, "2 _ T 1 _"], neighbours: bool = False
+) -> Float[Tensor, "B T H K"]:
+    """Turn each pair of ``x`` by its angle (Su et al. 2021, eq. 34); features beyond the angles' are left alone."""
+    turning = 2 * rotation.shape[-1]
+    if turning < x.shape[-1]:
+        return torch.cat([rotate(x[..., :turning], rotation, neighbours), x[..., turning:]], dim=-1)
     if torch.is_grad_enabled():
-        return _Rotate.apply(x, rotation)
-    return _turn(x, rotation[0], rotation[1])
+        return _Rotate.apply(x, rotation, neighbours)
+    return _turn(x, rotation[0], rotation[1], neighbours)
 
 
 class _Rotate(torch.autograd.Function):
@@ -235,22 +245,32 @@ class _Rotate(torch.autograd.Function):
     gradient of a rotation is the rotation back."""
 
     @staticmethod
-    def forward(ctx, x, rotation):
+    def forward(ctx, x, rotation, neighbours):
         ctx.save_for_backward(rotation)
-        return _turn(x, rotation[0], rotation[1])
+        ctx.neighbours = neighbours
+        return _turn(x, rotation[0], rotation[1], neighbours)
 
     @staticmethod
     def backward(ctx, upstream):
         (rotation,) = ctx.saved_tensors
-        return _turn(upstream, rotation[0], -rotation[1]), None
+        return _turn(upstream, rotation[0], -rotation[1], ctx.neighbours), None, None
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, neighbours: bool) -> Tensor:
+    first, second = _pairs(x, neighbours)
     if torch.compiler.is_compiling():  # fuses these by itself, and cannot follow writing into slices
-        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+        turned = (first * cos - second * sin, second * cos + first * sin)
+        return torch.stack(turned, dim=-1).flatten(-2) if neighbours else torch.cat(turned, dim=-1)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    torch.mul(first, cos, out=out[..., :half]).addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=out[..., half:]).addcmul_(first, sin)
+    out_first, out_second = _pairs(out, neighbours)
+    torch.mul(first, cos, out=out_first).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=out_second).addcmul_(first, sin)
     return out
+
+
+def _pairs(x: Tensor, neighbours: bool) -> tuple[Tensor, Tensor]:
+    """The first and the second features of all pairs, as views."""
+    if neighbours:
+        return x[..., ::2], x[..., 1::2]
+    half = x.shape[-1] // 2
+    return x[..., :half], x[..., half:]

@@ -4,6 +4,8 @@ import gzip
 import json
 import pathlib
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from trivium.data.rows import Row, number_of, read_rows
@@ -24,6 +26,8 @@ def test_all_forms_read_alike(tmp_path: pathlib.Path):
         (tmp_path / name).write_text(content)
         assert [dict(row.fields) for row in read_rows(tmp_path / name)] == RECORDS, name
     (tmp_path / "r.tsv.gz").write_bytes(gzip.compress(written["r.tsv"].encode()))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(RECORDS), tmp_path / "r.parquet")
+    assert [dict(row.fields) for row in read_rows(tmp_path / "r.parquet")] == RECORDS
     rows = list(read_rows(tmp_path / "r.tsv.gz"))
     assert rows[1].where.endswith("r.tsv.gz:3") and rows[1].number("b") == 2.0
     (tmp_path / "bare.tsv").write_text("one\t1.5\n")

@@ -1,6 +1,7 @@
 """What `predict` answers with each kind of head, and what it reads for it."""
 
 import io
+import itertools
 import json
 import pathlib
 
@@ -145,6 +146,15 @@ def test_blanks_of_a_masked_model(tmp_path):
     assert "[MASK]" in printed(found) and f"{blank['candidates'][1]['probability']:.0%}" in printed(found)
     with pytest.raises(ConfigError, match="longest_answer means nothing for filling"):
         predict(PredictConfig(model=model, input=str(tmp_path / "a.txt"), longest_answer=2))
+
+
+def test_a_text_that_cannot_be_answered_is_told_by_its_number_in_the_file(tmp_path):
+    model = write_encoder(tmp_path / "model", "language", objective="masked")
+    (tmp_path / "a.txt").write_text("the [MASK] was old\n" * 5 + "the tree was old\n")
+    found = predict(PredictConfig(model=model, input=str(tmp_path / "a.txt"), rows=2))
+    assert len(list(itertools.islice(found, 4))) == 4
+    with pytest.raises(DataError, match=r"nothing to fill[\s\S]*text 6 of .*a\.txt"):
+        next(found)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Records with several texts in them: lines of JSON, a JSON list, and tables, each with all of its fields.
+"""Records with several texts in them: lines of JSON, a JSON list, tables and Parquet, each with all of its fields.
 
 for row in read_rows(Path("train.tsv")):
     row.text("sentence1"), row.text("sentence2"), row.number("score")
@@ -11,18 +11,24 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivium.data.documents import read_text
-from trivium.errors import DataError
+from trivium.data.readers import Limits, compressed, formats
+from trivium.data.readers.bounded import read_whole
+from trivium.data.readers.text import decode
+from trivium.errors import DataError, Unsupported
 
-_LINES, _LIST, _TABLES = (".jsonl", ".ndjson"), ".json", {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+_LINES, _LIST, _TABLES, _COLUMNS = (".jsonl", ".ndjson"), ".json", {".csv": ",", ".tsv": "\t", ".tab": "\t"}, ".parquet"
+SUFFIXES = (*_TABLES, *_LINES, _LIST, _COLUMNS)
+FORMS = "a .jsonl, .json, .csv, .tsv or .parquet file, compressed or not"
 _NAMED, _SHOWN = 12, 60
-FORMS = "a .jsonl, .json, .csv or .tsv file, compressed or not"
+
+Names = Callable[[list[str]], list[str] | None]
+"""From the first row of a table: the names of its columns where that row is an example already, None where it names
+them itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,46 +99,93 @@ def read_rows(path: Path, *, columns: Sequence[str] = (), encoding: str = "utf-8
         encoding: of the file, where it does not say so itself.
 
     Raises:
-        DataError: another kind of file, a record that is none, a row with another number of fields.
+        DataError: no such file, another kind of file, a record that is none, a row with another number of fields.
     """
-    suffix = _suffix(path)
-    if suffix not in (*_LINES, _LIST, *_TABLES):
+    if not is_of_rows(path):
         raise DataError("this kind of file holds no records", received=path, expected=FORMS)
-    if columns and suffix not in _TABLES:
+    if columns and kind_of(path.name) not in _TABLES:
         raise DataError(
             "columns are for a table",
             received=f"{path}: {', '.join(columns)}",
             fix="leave columns out: fields have names",
         )
-    text = read_text(path, encoding)
-    if suffix in _TABLES:
-        yield from _of_table(path, text, _TABLES[suffix], columns)
-        return
-    items = _of_list(path, text) if suffix == _LIST else _of_lines(path, text)
+    limits = Limits()
+    try:
+        with path.open("rb") as file:
+            packed = formats.suffix(path.name)
+            stream = compressed.expanded(file, Path(packed).suffix, limits) if formats.uncompressed(packed) else file
+            content = read_whole(stream, limits.max_expanded_bytes)
+    except OSError as error:
+        raise DataError(
+            "the file cannot be read",
+            received=f"{path}: {error.strerror or error}",
+            fix="check the path" if isinstance(error, FileNotFoundError) else "check its permissions",
+        ) from error
+    yield from rows_of(content, str(path), names=lambda first: list(columns) or None, encoding=encoding)
+
+
+def rows_of(content: bytes, name: str, *, names: Names = lambda first: None, encoding: str = "utf-8") -> Iterator[Row]:
+    """The records of the expanded ``content`` of a file called ``name``. Raises as `read_rows` does."""
+    kind = kind_of(name)
+    if kind == _COLUMNS:
+        items = _of_columns(content, name)
+    else:
+        try:
+            text = decode(content, encoding)
+        except DataError as error:
+            raise DataError(
+                error.what, received=f"{name}: {error.received or ''}".rstrip(": "), fix=error.fix
+            ) from error
+        if kind in _TABLES:
+            yield from _of_table(name, text, _TABLES[kind], names)
+            return
+        items = _of_list(name, text) if kind == _LIST else _of_lines(name, text)
     for where, item in items:
         if not isinstance(item, dict):
             raise DataError("a record is no JSON object", received=where, expected='{"name": ...}')
         yield Row(fields=item, where=where)
 
 
+def kind_of(name: str) -> str:
+    """.tsv of train.tsv and of train.tsv.gz."""
+    suffix = formats.suffix(name)
+    return formats.uncompressed(suffix) or suffix
+
+
 def is_of_rows(path: Path) -> bool:
     """Whether `read_rows` reads such a file, by its name."""
-    return _suffix(path) in (*_LINES, _LIST, *_TABLES)
+    return kind_of(path.name) in SUFFIXES
 
 
-def _of_lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+def _of_lines(name: str, text: str) -> Iterator[tuple[str, Any]]:
     # Not splitlines: a text may hold U+2028, which JSON allows unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield f"{path}:{number}", _parsed(line, f"{path}:{number}")
+            yield f"{name}:{number}", _parsed(line, f"{name}:{number}")
 
 
-def _of_list(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    items = _parsed(text, str(path))
+def _of_list(name: str, text: str) -> Iterator[tuple[str, Any]]:
+    items = _parsed(text, name)
     if not isinstance(items, list):
-        raise DataError("the file is no list of records", received=path, expected="[{...}, {...}]")
+        raise DataError("the file is no list of records", received=name, expected="[{...}, {...}]")
     for number, item in enumerate(items, start=1):
-        yield f"{path}, item {number}", item
+        yield f"{name}, item {number}", item
+
+
+def _of_columns(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise Unsupported("a .parquet file needs pyarrow", fix='pip install "trivium-lm[data]"') from error
+    try:
+        items = pyarrow.parquet.read_table(io.BytesIO(content), use_threads=False).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(
+            "the .parquet file is damaged", received=f"{name}: {error}"[:200], fix="copy it again"
+        ) from error
+    for number, item in enumerate(items, start=1):
+        yield f"{name}, row {number}", item
 
 
 def _parsed(text: str, where: str) -> Any:
@@ -142,33 +195,29 @@ def _parsed(text: str, where: str) -> Any:
         raise DataError("this is not JSON", received=f"{where}: {error}"[:200], fix="correct or remove it") from error
 
 
-def _of_table(path: Path, text: str, delimiter: str, columns: Sequence[str]) -> Iterator[Row]:
+def _of_table(name: str, text: str, delimiter: str, names: Names) -> Iterator[Row]:
     # In .tsv a quote is a character: the sets of GLUE hold unpaired ones.
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     # What was read into memory whole is a field at most. The limit is one for the whole process: it is only raised.
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
-    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter, quoting=quoting)
-    names = list(columns)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    header: list[str] = []
     try:
         for row in rows:
             if not row:
                 continue
-            if not names:
-                names = row
-                continue
-            where = f"{path}:{rows.line_num}"
-            if len(row) != len(names):
+            if not header:
+                given = names(row)
+                header = given or row
+                if given is None:
+                    continue
+            where = f"{name}:{rows.line_num}"
+            if len(row) != len(header):
                 raise DataError(
                     "the row has another number of fields",
-                    received=f"{where}: {len(row)} for the columns {', '.join(names[:_NAMED])}",
+                    received=f"{where}: {len(row)} for the columns {', '.join(header[:_NAMED])}",
                     fix="correct the row, or name as many columns",
                 )
-            yield Row(fields=dict(zip(names, row, strict=True)), where=where)
+            yield Row(fields=dict(zip(header, row, strict=True)), where=where)
     except csv.Error as error:
-        raise DataError("a row cannot be read", received=f"{path}:{rows.line_num}: {error}") from error
-
-
-def _suffix(path: Path) -> str:
-    """.tsv of train.tsv and of train.tsv.gz."""
-    name = Path(path.stem) if path.suffix in _COMPRESSED else path
-    return name.suffix.lower()
+        raise DataError("a row cannot be read", received=f"{name}:{rows.line_num}: {error}") from error

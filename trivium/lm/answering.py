@@ -105,7 +105,11 @@ def _context_places(row: Joined, number: int) -> range:
     """Where in the row the context stands."""
     places = context_of(row)
     if not places:
-        raise DataError(f"context {number} has no text in it", fix="give each question a text to be answered from")
+        raise DataError(
+            "a context has no text in it",
+            received=f"context {number}",
+            fix="give each question a text to be answered from",
+        )
     return places
 
 
@@ -114,8 +118,8 @@ def _room_checked(asked: int, row: Joined, places: range, longest: int | None) -
     around = len(row.ids) - len(places)
     if longest is not None and longest - around < len(places) and longest - around <= around:
         raise DataError(
-            f"question {asked} leaves too little room for its context",
-            received=f"{around} tokens of the question",
+            "a question leaves too little room for its context",
+            received=f"question {asked}, of {around} tokens",
             expected=f"less than half of the {longest} tokens that the model reads at once",
             fix="ask it in fewer words",
         )

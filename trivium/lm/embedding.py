@@ -174,7 +174,7 @@ def embed_texts(
     kept = [_kept(row, longest, len(tokenizer.suffix_ids)) for row in whole]
     empty = next((number for number, row in enumerate(kept) if not row.ids), None)
     if empty is not None:
-        raise DataError(f"text {empty} is empty: it has no vector", fix="leave empty texts out")
+        raise DataError("an empty text has no vector", received=f"text {empty}", fix="leave empty texts out")
     device = device_of(network)
     config: Any = network.config
     vectors = torch.empty(0, config.width, device=device)

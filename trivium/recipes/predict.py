@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trivium.checkpoints.model_folder import read_hf_config
-from trivium.errors import ConfigError, StorageError, Unsupported
+from trivium.errors import ConfigError, DataError, StorageError, Unsupported
 from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
 from trivium.lm.purpose import Purpose, purpose_of_folder
@@ -138,13 +138,30 @@ def _check_output(output: Path, source: str) -> None:
 def _answers(
     config: PredictConfig, model: LocalModel, purpose: Purpose, count: int | None, silent: bool
 ) -> Iterator[Found]:
-    texts = read_texts(config.input, purpose)
+    texts, done = read_texts(config.input, purpose), 0
     with _written_to(config.output) as write, bar("predict", count, unit="texts", silent=silent) as progress:
         while batch := list(itertools.islice(texts, config.rows)):
-            for found in _WAYS[purpose](model, batch, config):
+            for found in _answered_batch(_WAYS[purpose], model, batch, config, done):
                 write(found)
                 yield found
+            done += len(batch)
             progress.advance(len(batch))
+
+
+def _answered_batch(way: "Way", model: LocalModel, batch: list[Any], config: PredictConfig, done: int) -> list[Found]:
+    """What is found of each text. A text that cannot be answered is told by its number in the input, of which ``done``
+    were answered before: the model knows only a batch."""
+    try:
+        return list(way(model, batch, config))
+    except DataError:
+        for number, text in enumerate(batch, start=done + 1):
+            try:
+                list(way(model, [text], config))
+            except DataError as error:
+                received = f"text {number} of {config.input}" + (f": {error.received}" if error.received else "")
+                fix = error.fix or "correct it, or leave it out"
+                raise DataError(error.what, received=received, expected=error.expected, fix=fix) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -214,7 +231,9 @@ def _written(name: str, model: LocalModel, texts: Sequence[Any], config: Predict
         yield {"text": text, name: written.text, **told}
 
 
-_WAYS: dict[Purpose, Callable[[LocalModel, Sequence[Any], PredictConfig], Iterator[Found]]] = {
+Way = Callable[[LocalModel, Sequence[Any], PredictConfig], Iterator[Found]]
+
+_WAYS: dict[Purpose, Way] = {
     "classification": _classified,
     "regression": _estimated,
     "tagging": _tagged,

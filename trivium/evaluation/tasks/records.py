@@ -3,22 +3,17 @@
 A table of .tsv has no quotes: in GLUE's files a quotation mark is a character of the text.
 """
 
-import csv
-import io
-import json
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 from trivium.data.readers import Limits, compressed, formats
 from trivium.data.readers.bounded import Budget, bounded, read_whole
-from trivium.errors import DataError, StorageError, Unsupported
+from trivium.data.rows import SUFFIXES, Row, kind_of, rows_of
+from trivium.errors import DataError, StorageError
 from trivium.evaluation.tasks.task import Record, Task
 
-_TABLES = (".tsv", ".tab", ".csv")
-_SUFFIXES = (*_TABLES, ".jsonl", ".ndjson", ".json", ".parquet")
 _LIMITS = Limits()
 
 
@@ -28,9 +23,8 @@ def read_task(path: Path, task: Task) -> list[Record]:
     Raises ``DataError`` where the file is missing, of another kind, damaged, or has not the columns of the task.
     """
     records: list[Record] = []
-    for name, rows in _files(path, task):
-        for number, row in enumerate(rows, start=1):
-            records.append(_named(row, task, f"{name}, record {number}"))
+    for rows in _files(path, task):
+        records.extend(_named(row, task) for row in rows)
     if not records:
         raise DataError("there are no examples in this file", received=path, expected=expected(task))
     return records
@@ -40,17 +34,18 @@ def expected(task: Task) -> str:
     """What a file for ``task`` is, for messages."""
     names = [" or ".join(names) for names in task.columns.values()]
     places = "a file, a folder or a .zip of files" if task.group else "a file"
-    return f"{places} ({' '.join(_SUFFIXES)}, also .gz) with the columns {', '.join(names)}"
+    return f"{places} ({' '.join(SUFFIXES)}, also .gz) with the columns {', '.join(names)}"
 
 
-def _named(row: Mapping[str, Any], task: Task, where: str) -> Record:
-    record = {}
+def _named(row: Row, task: Task) -> Record:
+    record, fields = {}, row.fields
     for column, names in task.columns.items():
-        found = next((row[name] for name in names if row.get(name) is not None), None)
+        found = next((fields[name] for name in names if fields.get(name) is not None), None)
         if not isinstance(found, str | int | float):
+            present = ", ".join(str(key)[:40] for key in list(fields)[:12]) or "none"
             raise DataError(
                 f"an example has no column `{names[0]}` that {task.name} could use",
-                received=f"{where}, with the columns {', '.join(str(key)[:40] for key in list(row)[:12]) or 'none'}",
+                received=f"{row.where}, with the columns {present}",
                 expected=expected(task),
             )
         record[column] = found
@@ -60,8 +55,8 @@ def _named(row: Mapping[str, Any], task: Task, where: str) -> Record:
 # Files ---------------------------------------------------------------------------------------------------------------
 
 
-def _files(path: Path, task: Task) -> Iterator[tuple[str, Iterator[Mapping[str, Any]]]]:
-    """The name of each file that ``path`` stands for, and its rows."""
+def _files(path: Path, task: Task) -> Iterator[Iterator[Row]]:
+    """The rows of each file that ``path`` stands for."""
     if not path.exists():
         raise DataError("there is no such file", received=path, expected=expected(task), fix="check the path")
     if path.is_dir() or path.suffix.lower() == ".zip":
@@ -74,16 +69,16 @@ def _files(path: Path, task: Task) -> Iterator[tuple[str, Iterator[Mapping[str, 
             )
         yield from _folder(path, task) if path.is_dir() else _zipped(path, task)
         return
-    yield path.name, _opened(path, task)
+    yield _opened(path, task)
 
 
-def _folder(path: Path, task: Task) -> Iterator[tuple[str, Iterator[Mapping[str, Any]]]]:
+def _folder(path: Path, task: Task) -> Iterator[Iterator[Row]]:
     for file in sorted(path.iterdir()):
-        if file.is_file() and _kind(file.name) in _SUFFIXES:
-            yield file.name, _opened(file, task)
+        if file.is_file() and kind_of(file.name) in SUFFIXES:
+            yield _opened(file, task)
 
 
-def _opened(path: Path, task: Task) -> Iterator[Mapping[str, Any]]:
+def _opened(path: Path, task: Task) -> Iterator[Row]:
     kind = formats.suffix(path.name)
     try:
         with path.open("rb") as stream:
@@ -95,110 +90,26 @@ def _opened(path: Path, task: Task) -> Iterator[Mapping[str, Any]]:
         raise StorageError("the file cannot be read", received=f"{path}: {error.strerror}") from error
 
 
-def _zipped(path: Path, task: Task) -> Iterator[tuple[str, Iterator[Mapping[str, Any]]]]:
+def _zipped(path: Path, task: Task) -> Iterator[Iterator[Row]]:
     budget = Budget(_LIMITS, path.stat().st_size)
     try:
         with zipfile.ZipFile(path) as archive:
             for name in sorted(archive.namelist()):
-                if _kind(name) in _SUFFIXES:
+                if kind_of(name) in SUFFIXES:
                     with archive.open(name) as member:
-                        yield name, _rows(bounded(member.read, budget), name, task)
+                        yield _rows(bounded(member.read, budget), name, task)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # damaged; a method or a password
         raise DataError("the archive cannot be read", received=f"{path}: {error}", fix="copy it again") from error
 
 
-def _kind(name: str) -> str:
-    kind = formats.suffix(name)
-    return formats.uncompressed(kind) or kind
-
-
-# Rows ----------------------------------------------------------------------------------------------------------------
-
-
-def _rows(stream: BufferedReader, name: str, task: Task) -> Iterator[Mapping[str, Any]]:
+def _rows(stream: BufferedReader, name: str, task: Task) -> Iterator[Row]:
     """The rows of a stream that stands at the beginning of the file ``name``."""
-    kind = _kind(name)
-    if kind not in _SUFFIXES:
+    if kind_of(name) not in SUFFIXES:
         raise DataError("this kind of file is not read", received=name, expected=expected(task))
-    try:
-        if kind in _TABLES:
-            yield from _table(stream, name, task, commas=kind == ".csv")
-        elif kind == ".parquet":
-            yield from _parquet(stream)
-        elif kind == ".json":
-            values = _json(read_whole(stream, _LIMITS.max_file_bytes), name)
-            yield from _objects(values if isinstance(values, list) else [values], name)
-        else:
-            lines = (line for line in _lines(stream, name) if line.strip())
-            yield from _objects((_json(line, name) for line in lines), name)
-    except UnicodeDecodeError as error:
-        raise DataError("the file is not encoded in utf-8", received=f"{name}: {error.reason}") from error
-
-
-def _table(stream: BufferedReader, name: str, task: Task, *, commas: bool) -> Iterator[Mapping[str, Any]]:
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    quoting = csv.QUOTE_MINIMAL if commas else csv.QUOTE_NONE
-    rows = csv.reader(text, delimiter="," if commas else "\t", quoting=quoting)
-    header: list[str] = []
-    try:
-        for number, row in enumerate(rows, start=1):
-            if not header:
-                header, is_data = _header(row, task)
-                if not is_data:
-                    continue
-            if row and len(row) != len(header):
-                raise DataError(
-                    "a row of the table has another number of columns than the first",
-                    received=f"{name}, row {number}: {len(row)} columns",
-                    expected=f"{len(header)} columns: {', '.join(header)}"[:200],
-                )
-            if row:
-                yield dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise DataError("the table cannot be read", received=f"{name}: {error}") from error
-    finally:
-        text.detach()
-
-
-def _header(row: list[str], task: Task) -> tuple[list[str], bool]:
-    """The columns of a table that begins with ``row``, and whether that is a row of data already."""
     known = {name for names in task.columns.values() for name in names}
-    if task.header and len(row) == len(task.header) and not known & set(row):
-        return list(task.header), True
-    return row, False
 
+    def names(first: list[str]) -> list[str] | None:
+        unnamed = task.header and len(first) == len(task.header) and not known & set(first)
+        return list(task.header) if unnamed else None
 
-def _lines(stream: BufferedReader, name: str) -> Iterator[bytes]:
-    while line := stream.readline(_LIMITS.max_record_bytes + 1):
-        if len(line) > _LIMITS.max_record_bytes:
-            raise DataError("a line is too long", received=name, expected=f"at most {_LIMITS.max_record_bytes:,} bytes")
-        yield line
-
-
-def _json(data: bytes, name: str) -> Any:
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise DataError("the file is not JSON", received=f"{name}: {error}"[:200], fix="copy it again") from error
-
-
-def _objects(values: Iterable[Any], name: str) -> Iterator[Mapping[str, Any]]:
-    for value in values:
-        if not isinstance(value, dict):
-            raise DataError("an example is no JSON object", received=f"{name}: {str(value)[:80]}")
-        yield value
-
-
-def _parquet(stream: BufferedReader) -> Iterator[Mapping[str, Any]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise Unsupported("a .parquet file needs pyarrow", fix='pip install "trivium-lm[data]"') from error
-    try:
-        table = pyarrow.parquet.read_table(io.BytesIO(read_whole(stream, _LIMITS.max_file_bytes)), use_threads=False)
-        yield from table.to_pylist()
-    except pyarrow.ArrowException as error:
-        raise DataError("the .parquet file is damaged", received=str(error)[:200], fix="copy it again") from error
+    yield from rows_of(read_whole(stream, _LIMITS.max_expanded_bytes), name, names=names)

@@ -111,24 +111,24 @@ def _recurrent(name: str, width: int, layers: int, optimiser: OptimiserConfig, *
     return _recipe(model, BatchConfig(rows=16, context_tokens=64), optimiser)
 
 
-def _transformer(name: str, optimiser: OptimiserConfig) -> PretrainConfig:
+def transformer(name: str, optimiser: OptimiserConfig) -> PretrainConfig:
     model = ModelConfig(architecture=name, width=192, layers=3, heads=6)
     return _recipe(model, BatchConfig(rows=8, context_tokens=_WINDOW, reading="windows"), optimiser)
 
 
-def _muon(rate: float) -> OptimiserConfig:
+def muon(rate: float) -> OptimiserConfig:
     return OptimiserConfig(kind="muon", learning_rate=4e-3, muon_learning_rate=rate)
 
 
 _ADAMW = OptimiserConfig(learning_rate=4e-3)
 
 FAMILIES = {
-    "rnn": _recurrent("rnn", 608, 2, _muon(0.02)),
-    "gru": _recurrent("gru", 344, 2, _muon(0.02)),
-    "lstm": _recurrent("lstm", 296, 2, _muon(0.02)),
+    "rnn": _recurrent("rnn", 608, 2, muon(0.02)),
+    "gru": _recurrent("gru", 344, 2, muon(0.02)),
+    "lstm": _recurrent("lstm", 296, 2, muon(0.02)),
     "awd_lstm": _recurrent("awd_lstm", 256, 3, _ADAMW, dropout=0.1, regularisation=LIGHT),
-    "gpt2": _transformer("gpt2", _muon(0.01)),
-    "llama": _transformer("llama", _muon(0.01)),
+    "gpt2": transformer("gpt2", muon(0.01)),
+    "llama": transformer("llama", muon(0.01)),
 }
 """How each is built and trained, in the order of history."""
 

@@ -17,6 +17,9 @@ import json
 import os
 import pathlib
 
+import numpy as np
+
+from trivium.data.prepared import open_prepared
 from trivium.recipes.language_model import ModelConfig
 from trivium.recipes.prepare import prepare
 from trivium.recipes.prepare_config import PrepareConfig, WorkConfig
@@ -54,6 +57,18 @@ def data() -> pathlib.Path:
             )
         )
     return _DATA
+
+
+def unigrams() -> float:
+    """Nats a token of the held-out text under the frequencies of the training text, one added to each: what a network
+    that has learnt nothing else comes to."""
+    prepared = open_prepared(data())
+    counts, held_out = (
+        np.bincount(store.gather(np.arange(store.num_tokens)), minlength=prepared.tokenizer.vocabulary_size)
+        for store in (prepared.train, prepared.validation)
+    )
+    frequencies = (counts + 1) / (counts + 1).sum()
+    return float(-(held_out * np.log(frequencies)).sum() / held_out.sum())
 
 
 def run_name(cell: str, minutes: float) -> str:
@@ -111,6 +126,7 @@ def main() -> None:
     parser.add_argument("--cell", choices=CELLS, help="only this one")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="other than 30 is a trial")
     asked = parser.parse_args()
+    print(f"{'frequencies':10s} of single tokens: {unigrams():.3f} nats")
     for cell in (asked.cell,) if asked.cell else CELLS:
         path = _RESULTS / f"{run_name(cell, asked.minutes)}.json"
         if not path.is_file():

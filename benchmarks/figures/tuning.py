@@ -133,7 +133,7 @@ def _articles(part: str) -> pathlib.Path:
 TASKS = {
     "sst2": Task(
         figure="accuracy",
-        steps=600,
+        steps=1800,
         config=lambda settings: ClassificationConfig(data=_GLUE / "SST-2" / "train.tsv.gz", rows=32, **settings),
         baseline={"model": ClassifierConfig(architecture="bilstm")},
         train=classification,
@@ -141,7 +141,7 @@ TASKS = {
     ),
     "cola": Task(
         figure="Matthews' correlation",
-        steps=500,
+        steps=1500,
         config=lambda settings: ClassificationConfig(
             data=_GLUE / "CoLA" / "in_domain_train.tsv", columns=_COLA_COLUMNS, rows=32, **settings
         ),
@@ -151,7 +151,7 @@ TASKS = {
     ),
     "wnut17": Task(
         figure="entity F1",
-        steps=500,
+        steps=1500,
         config=lambda settings: TaggingConfig(
             data=_WNUT / "wnut17train.conll", validation=_WNUT / "emerging.dev.conll", rows=16, **settings
         ),

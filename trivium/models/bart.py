@@ -171,15 +171,7 @@ class Bart(nn.Module):
         x = embedded(self, source, embeddings)
         rows = unpadded(x, lengths=lengths, segments=segments, collect=collect)
         x = self.dropout(self.encoder_norm(rows.pack(x) + self.encoder_positions(rows.layout.positions)))
-        collected: dict[str, list[Tensor]] = {name: [] for name in collect}
-        for block in self.blocks[: self.config.layers]:
-            if "hidden" in collected:
-                collected["hidden"].append(rows.unpack(x))
-            x = block(x, rows.layout, probabilities=collected.get("attention"))
-        x = rows.unpack(x)
-        if "hidden" in collected:
-            collected["hidden"].append(x)
-        return Output(x, collected=collected)
+        return rows.through(self.blocks[: self.config.layers], x, collect)
 
     def forward(
         self,

@@ -23,7 +23,7 @@ from trivium.errors import ConfigError, Unsupported, UserError
 from trivium.models import marian_format
 from trivium.models.encoder_decoder_format import block_entries
 from trivium.models.own_format import read_config, write_config
-from trivium.nn.attention.layout import causal_layout, plain_layout
+from trivium.nn.attention.layout import causal_layout
 from trivium.nn.embedded import embedded
 from trivium.nn.encoder_decoder_block import EncoderDecoderBlock
 from trivium.nn.feedforward import Activation
@@ -33,6 +33,7 @@ from trivium.nn.output import Output
 from trivium.nn.positions.sinusoidal import SineLayout, SinusoidalPositions
 from trivium.nn.ragged import Ragged
 from trivium.nn.state import Memory, State
+from trivium.nn.unpad import unpadded
 from trivium.nn.weight_map import Entry, Rename, Row, WeightMap
 
 _OWN_TYPE = "trivium-transformer"
@@ -174,19 +175,14 @@ class Transformer(nn.Module):
         segments: Int[Tensor, "B S"] | None = None,
         collect: Collection[str] = (),
     ) -> Output:
-        """The encoder alone: hidden states of the source, and what ``collect`` asks for."""
+        """The encoder alone: hidden states of the source, and what ``collect`` asks for. Rows of unequal length are
+        computed packed, without their padding."""
         x = embeddings if source is None else self.embed_source(source)
         assert x is not None and (source is None or embeddings is None), "give either a source or embeddings"
-        layout = plain_layout(x, causal=False, lengths=lengths, segments=segments)
-        x = self.dropout(x + self.positions(layout.positions, x.dtype))
-        collected: dict[str, list[Tensor]] = {name: [] for name in collect}
-        for block in self.blocks[: self.config.layers]:
-            if "hidden" in collected:
-                collected["hidden"].append(x)
-            x = block(x, layout, probabilities=collected.get("attention"))
-        if "hidden" in collected:
-            collected["hidden"].append(x)
-        return Output(self.encoder_norm(x), collected=collected)
+        rows = unpadded(x, lengths=lengths, segments=segments, collect=collect)
+        x = self.dropout(rows.pack(x) + self.positions(rows.layout.positions, x.dtype))
+        output = rows.through(self.blocks[: self.config.layers], x, collect)
+        return Output(self.encoder_norm(output.hidden), collected=output.collected)
 
     def forward(
         self,

@@ -45,13 +45,13 @@ class Unpadded:
         return empty.index_copy(0, self.places, x[0]).view(self.rows, self.length, -1)
 
     def through(self, blocks: Iterable[nn.Module], x: Float[Tensor, "_ _ D"], collect: Collection[str]) -> Output:
-        """What ``blocks`` make of the packed ``x``, back in rows; each is called as ``block(x, layout, probabilities)``
-        and adds its attention to the list ``probabilities`` where there is one."""
+        """What ``blocks`` make of the packed ``x``, back in rows; each is called as
+        ``block(x, layout, probabilities=...)`` and adds its attention to that list where there is one."""
         collected: dict[str, list[Tensor]] = {name: [] for name in collect}
         for block in blocks:
             if "hidden" in collected:
                 collected["hidden"].append(self.unpack(x))
-            x = block(x, self.layout, collected.get("attention"))
+            x = block(x, self.layout, probabilities=collected.get("attention"))
         hidden = self.unpack(x)
         if "hidden" in collected:
             collected["hidden"].append(hidden)

@@ -24,6 +24,9 @@ from trivium.errors import ConfigError, StorageError, UserError
 
 Config = TypeVar("Config")
 
+_SECRET = re.compile(r"(^|_)(key|secret|password|token)$")
+"""Names under which somebody may write what is to be shown nowhere."""
+
 
 def from_dict(kind: type[Config], mapping: object, *, source: str = "the configuration") -> Config:
     """Builds the dataclass `kind` from plain `mapping`; `source` names it in the message.
@@ -114,7 +117,7 @@ def no_such_field(name: str, value: object, kind: type, path: str = "") -> Confi
     valid = [field.name for field in dataclasses.fields(kind) if field.init]
     return ConfigError(
         f"{_joined(path, name)}: there is no such setting",
-        received=_shown(value),
+        received="a value that is not shown" if _SECRET.search(name) else _shown(value),
         expected=f"one of {', '.join(valid)}",
         fix=did_you_mean(name, valid),
     )

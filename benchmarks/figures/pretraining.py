@@ -6,10 +6,12 @@
 
 The text is 100 novels (LitBank), the inaugural and State of the Union addresses, and the documentation of Python, torch
 and numpy on this machine, in one vocabulary. Every network has 4 blocks of width 192 (T5 as many again to write with;
-ELECTRA's generator a quarter of the width), reads rows of 128 tokens, 32 an update, and has the same optimiser and
-time; what differs is the objective, and so how many updates fit. Their losses are of different questions and are not
-to be compared: `tuning.py` asks all of them the same. The data is looked for in TRIVIUM_SHARED, else in shared/data
-beside the repository. Results: benchmarks/results/pretraining-CELL.json; the models stay in runs/pretraining-CELL.
+ELECTRA's generator a quarter of the width), reads rows of 128 tokens, 32 an update, and has the same time, with Muon at
+0.02 for the matrices; what differs is the objective, and so how many updates fit, and AdamW's rate for the rest: where
+positions are vectors of their own it is 0.001, as they are lost at 0.004 (docs/log.md). Their losses are of different
+questions and are not to be compared: `tuning.py` asks all of them the same. The data is looked for in TRIVIUM_SHARED,
+else in shared/data beside the repository. Results: benchmarks/results/pretraining-CELL.json; the models stay in
+runs/pretraining-CELL.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from trivium.recipes.prepare_config import PrepareConfig, WorkConfig
 from trivium.recipes.pretrain import BatchConfig, PretrainConfig, pretrain
 from trivium.recipes.training import TrainingConfig
 from trivium.runtime import machine
+from trivium.training.optimisers import OptimiserConfig
 from trivium.training.run import Run
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -39,7 +42,9 @@ _TEXTS = (
     "pd_text/state_union.zip",
 )
 
-CELLS = ("bert", "electra", "xlnet", "t5")
+RATES = {"bert": 1e-3, "electra": 1e-3, "xlnet": 4e-3, "t5": 4e-3}
+"""AdamW's, of each cell."""
+CELLS = tuple(RATES)
 MINUTES = 30.0
 
 
@@ -87,6 +92,7 @@ def recipe(cell: str, minutes: float) -> PretrainConfig:
         model=ModelConfig(architecture=cell, width=192, layers=4, heads=6),
         batch=BatchConfig(rows=32, context_tokens=128),
         minutes=minutes,
+        optimiser=OptimiserConfig(kind="muon", learning_rate=RATES[cell]),
         training=TrainingConfig(
             evaluation_tokens=20000, evaluate_every_steps=500, log_every_steps=25, checkpoint_every_steps=500
         ),

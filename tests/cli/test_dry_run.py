@@ -53,6 +53,12 @@ def test_the_sources_of_prepare(notes, capsys):
 SMALL = ["--model.width", "32", "--model.layers", "2", "--batch.rows", "4", "--batch.context-tokens", "16"]
 
 
+def test_pretraining_on_what_is_gathered_on_this_machine(tmp_path, capsys):
+    for source in ("code:python", "embedded"):
+        found = needs(capsys, "pretrain", "--data", source, "--output", str(tmp_path / "runs"), *SMALL, "--steps", "5")
+        assert "known when it is gathered" in found["data"]["size"]
+
+
 def test_pretraining_on_prepared_text(notes, tmp_path, capsys):
     prepare(PrepareConfig(sources=(str(notes),), output=tmp_path / "data", vocabulary_size=300), silent=True)
     words = ["pretrain", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "runs"), *SMALL, "--steps", "5"]

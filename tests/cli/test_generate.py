@@ -12,6 +12,8 @@ from tests.cli.tiny import write_model
 from trivium.cli import generate
 from trivium.cli import main as cli
 from trivium.generation.engine import Engine
+from trivium.tokenizers import SpecialTokens
+from trivium.tokenizers.special import FILL_IN_THE_MIDDLE
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,18 @@ def test_a_search_gives_the_best_whole(folder, capsys):
     assert answers[0]["settings"]["search"]["groups"] == 3 and answers[0]["settings"]["length_penalty"] == 0.5
 
 
+def test_what_stands_between_two_texts(folder, tmp_path, capsys):
+    able = write_model(tmp_path / "able", special=SpecialTokens(others=FILL_IN_THE_MIDDLE))
+    words = ["--prompt", "the", "--suffix", " dog", "--max-new-tokens", "6", "--n", "2", "--temperature", "1", "--json"]
+    assert cli.main(["generate", able, *words, "--seed", "3"]) == 0
+    printed = [json.loads(line)["token_ids"] for line in capsys.readouterr().out.splitlines()]
+    asked = {"max_new_tokens": 6, "n": 2, "temperature": 1.0, "seed": 3}
+    expected = trivium.load(able).completions([("the", " dog")], **asked)
+    assert printed == [answer.token_ids for answer in expected]
+    assert cli.main(["generate", folder, *words]) == 2
+    assert "cannot complete" in capsys.readouterr().err
+
+
 def test_prompts_of_a_file(folder, tmp_path, capsys):
     plain, lines, out = tmp_path / "p.txt", tmp_path / "p.jsonl", tmp_path / "out.jsonl"
     plain.write_text("the fox\n\nthe dog\n")
@@ -223,6 +237,7 @@ def test_a_dry_run_tells_size_memory_and_how_tokens_are_chosen(folder, capsys):
         (["FOLDER", "--prompt", "a", "--draft", "nowhere"], "there is no such folder"),
         (["FOLDER", "--prompt", "a", "--draft", "nowhere", "--dry-run"], "there is no such folder"),
         (["FOLDER", "--prompt", "a", "--draft", "lookup", "--beams", "2"], "cannot be drafted for"),
+        (["FOLDER", "--prompt", "a", "--suffix", "b", "--draft", "lookup"], "neither drafted nor shown"),
         (["FOLDER", "--prompt", "a", "--ban", ""], "an empty text is no rule"),
         (["FOLDER", "--prompt", "a", "--order", "top_q"], "did you mean top_p?"),
         (["FOLDER", "--prompt", "a", "--order", "top_p", "top_p"], "name top_p once"),

@@ -160,12 +160,18 @@ def test_every_verb_is_complete():
 
 def test_models_speaks_json_in_the_order_of_history(capsys):
     assert cli.main(["models", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["year"] for row in rows] == sorted(row["year"] for row in rows)
+    said = json.loads(capsys.readouterr().out)
+    rows = said["architectures"]
+    for listed in (rows, said["unpublished"]):
+        assert [row["year"] for row in listed] == sorted(row["year"] for row in listed)
     by_name = {row["name"]: row for row in rows}
     assert by_name["gpt2"]["parameters"]["gpt2"] == 124_439_808  # as published, tied
     assert by_name["gpt2"]["loads"]
     assert not by_name["lstm"]["loads"]
+    assert not by_name["jurassic1"]["loads"]  # a GPT-2 by its model_type, and never published
+    kinds = {row["name"]: (row["kind"], row["taken_for"]) for row in said["often_misfiled"]}
+    assert kinds["palm"] == ("decoder", "encoder-decoder")
+    assert kinds["gopher"] == ("decoder", "encoder")
 
 
 def test_models_for_people(capsys):
@@ -173,3 +179,6 @@ def test_models_for_people(capsys):
     said = capsys.readouterr().out
     assert "Bahdanau et al. 2015" in said
     assert "124M" in said
+    wudao = said.partition("WuDao 2.0")[2]
+    assert "no service offers it; the nearest that can be built is glm-10b" in wudao
+    assert "palm  Google: decoder, not encoder-decoder" in wudao.partition("Often misfiled")[2]

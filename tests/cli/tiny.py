@@ -12,9 +12,11 @@ from trivium.models.llama import Llama, LlamaConfig
 TEXT = "the quick brown fox jumps over the lazy dog. User: Assistant:\nHow are you, 0123456789?"
 
 
-def write_model(folder: pathlib.Path, *, context_tokens: int = 128) -> str:
+def write_model(
+    folder: pathlib.Path, *, context_tokens: int = 128, special: tokenizers.SpecialTokens | None = None
+) -> str:
     """An untrained LLaMA of some thousand parameters, with a character vocabulary."""
-    tokenizer = tokenizers.train([TEXT], kind="character", vocabulary_size=128)
+    tokenizer = tokenizers.train([TEXT], kind="character", vocabulary_size=128, special=special)
     shape = LlamaConfig(
         vocabulary_size=tokenizer.vocabulary_size,
         width=16,

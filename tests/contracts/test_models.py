@@ -100,7 +100,10 @@ def test_the_future_is_not_seen(tracer: Tracer) -> None:
     changed = tokens.clone()
     changed[0, 4] = (changed[0, 4] + 1) % V
     before, after = (model(x, **tracer.given(model, [0])).hidden[0] for x in (tokens, changed))
-    assert torch.equal(before[:4], after[:4])
+    if tracer.has_experts:
+        same(before[:4], after[:4])
+    else:
+        assert torch.equal(before[:4], after[:4])
     assert not torch.allclose(before[4], after[4])
 
 
@@ -246,7 +249,16 @@ def test_collect(tracer: Tracer) -> None:
         assert weights.shape[0] == 3
         assert weights.shape[2] == 7
         for b, n in enumerate(LENGTHS):
-            same(weights[b, :, :n].sum(-1), torch.ones(weights.shape[1], n, dtype=torch.float64))
+            check_shares(tracer, weights[b, :, :n])
+
+
+def check_shares(tracer: Tracer, weights: Tensor) -> None:
+    """Attention probabilities ``[H, T, S]`` of real tokens add up to 1, or to less where the rest is for a sink."""
+    sums = weights.sum(-1)
+    if tracer.attends_to_nothing:
+        assert (sums > 0).all() and (sums < 1).all()
+    else:
+        same(sums, torch.ones_like(sums))
 
 
 SEPARATE = [t for t in PREDICTING if not t.recurrent and not t.attends_to_its_source_with_itself]
@@ -264,7 +276,7 @@ def test_attention_of_packed_documents(tracer: Tracer) -> None:
         single = model(texts()[[b], :n], collect=("attention",), **tracer.given(model, [b]))
         for all_weights, weights in zip(packed.collected["attention"], single.collected["attention"], strict=True):
             same(all_weights[0, :, start : start + n, start : start + n], weights[0])
-            same(all_weights[0, :, start : start + n].sum(-1), torch.ones_like(weights[0].sum(-1)))
+            check_shares(tracer, all_weights[0, :, start : start + n])
         start += n
 
 

@@ -121,10 +121,10 @@ def test_killed_anywhere_it_goes_on_bit_for_bit(tracer: Tracer, tmp_path: pathli
 
 
 def trained(tracer: Tracer, mode: str, here: Place) -> list[float]:
-    """Losses and gradient norms of three updates in float64, dropout off."""
+    """Losses and gradient norms of three updates in float64, of what is a sum over texts."""
     objective, make = task(tracer)
     torch.manual_seed(1)
-    model = tracer.row.model_class()(tracer.config(**tracer.without_dropout)).double()
+    model = tracer.row.model_class()(tracer.config(**tracer.additive)).double()
     if mode == "replicated":
         parallel.replicate(model)
     elif mode == "sharded":

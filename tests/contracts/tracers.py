@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from trivium.models import Architecture, architecture
+from trivium.models.modular_config import MemoryConfig, MixtureConfig, PatternConfig
+from trivium.nn.positions.rope import Rope
 from trivium.nn.state import State
 
 V, LENGTHS, SOURCE_LENGTHS = 23, [7, 3, 5], [4, 6, 2]
@@ -61,10 +63,32 @@ class Tracer:
         return self.row.name == "glm"
 
     @property
+    def attends_to_nothing(self) -> bool:
+        """Has sinks, so that a part of its attention falls on no token."""
+        return self.row.name == "gpt_oss"
+
+    @property
+    def has_experts(self) -> bool:
+        """Multiplies a token together with those that chose the same expert, which other tokens of the text change."""
+        return any(field.name == "experts" for field in dataclasses.fields(self.row.config_class()))
+
+    @property
     def without_dropout(self) -> dict[str, float]:
         """The fields that leave nothing to chance while training."""
         names = [field.name for field in dataclasses.fields(self.row.config_class())]
         return {name: 0.0 for name in names if name.endswith("dropout")}
+
+    @property
+    def additive(self) -> dict[str, Any]:
+        """The fields under which a loss is a sum over texts: nothing is left to chance, and no experts are kept equally
+        busy, which is a matter of a whole batch."""
+        names = {field.name for field in dataclasses.fields(self.row.config_class())}
+        fields: dict[str, Any] = dict(self.without_dropout)
+        if "balance_weight" in names:
+            fields["balance_weight"] = 0.0
+        if "mixture" in names:
+            fields["mixture"] = dataclasses.replace(self.fields.get("mixture", MixtureConfig()), balance_weight=0.0)
+        return fields
 
     def state(self, model: nn.Module, rows: list[int], capacity: int = 12) -> State:
         """A state that can be carried on, for the given of the three rows."""
@@ -79,6 +103,40 @@ class Tracer:
 
 
 _TRANSFORMER = {"width": 16, "layers": 2, "dropout": 0.1}
+_GEMMA = {
+    **_TRANSFORMER,
+    "heads": 4,
+    "key_value_heads": 2,
+    "head_width": 6,
+    "inner_width": 24,
+    "context_tokens": 12,
+    "window_tokens": 3,
+}
+_MODULAR = {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12}
+_EXPERTS = {
+    **_TRANSFORMER,
+    "heads": 4,
+    "key_value_heads": 2,
+    "inner_width": 12,
+    "experts": 4,
+    "chosen_experts": 2,
+}
+_DEEPSEEK = {
+    **_TRANSFORMER,
+    "heads": 2,
+    "head_width": 4,
+    "rotary_width": 4,
+    "value_width": 3,
+    "rank": 16,
+    "inner_width": 24,
+    "dense_layers": 1,
+    "experts": 6,
+    "chosen_experts": 2,
+    "expert_groups": 3,
+    "chosen_groups": 2,
+    "expert_inner_width": 8,
+    "context_tokens": 12,
+}
 TRACERS = [
     Tracer("rnn", architecture("rnn"), {"width": 12, "layers": 2, "dropout": 0.1, "tied": True, "embedding_width": 8}),
     Tracer("lstm", architecture("lstm"), {"width": 12, "layers": 2, "dropout": 0.1}),
@@ -193,7 +251,53 @@ TRACERS = [
         {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12, "task_types": 3},
     ),
     Tracer("roberta", architecture("roberta"), {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12}),
+    Tracer("gpt", architecture("gpt"), {**_TRANSFORMER, "heads": 2, "context_tokens": 12}),
     Tracer("gpt2", architecture("gpt2"), {**_TRANSFORMER, "heads": 2, "context_tokens": 12}),
+    Tracer(
+        "gpt_neo",
+        architecture("gpt_neo"),
+        {**_TRANSFORMER, "heads": 2, "context_tokens": 12, "window_tokens": 3},
+    ),
+    Tracer(
+        "gptj",
+        architecture("gptj"),
+        {**_TRANSFORMER, "heads": 2, "context_tokens": 12, "rotary_width": 4},
+    ),
+    Tracer("gpt_neox", architecture("gpt_neox"), {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12}),
+    Tracer(
+        "gpt_neox sequential",
+        architecture("gpt_neox"),
+        {**_TRANSFORMER, "heads": 2, "inner_width": 24, "context_tokens": 12, "parallel": False},
+    ),
+    Tracer(
+        "opt",
+        architecture("opt"),
+        {**_TRANSFORMER, "embedding_width": 16, "heads": 2, "inner_width": 24, "context_tokens": 12},
+    ),
+    Tracer(
+        "opt 350m",
+        architecture("opt"),
+        {
+            **_TRANSFORMER,
+            "embedding_width": 10,
+            "heads": 2,
+            "inner_width": 24,
+            "context_tokens": 12,
+            "norm_first": False,
+        },
+    ),
+    Tracer("bloom", architecture("bloom"), {**_TRANSFORMER, "heads": 2, "context_tokens": 12}),
+    Tracer("falcon", architecture("falcon"), {**_TRANSFORMER, "heads": 2, "context_tokens": 12}),
+    Tracer(
+        "falcon new",
+        architecture("falcon"),
+        {**_TRANSFORMER, "heads": 4, "key_value_heads": 2, "parallel_norms": 2, "context_tokens": 12},
+    ),
+    Tracer(
+        "falcon alibi",
+        architecture("falcon"),
+        {**_TRANSFORMER, "heads": 2, "key_value_heads": 2, "parallel": False, "alibi": True, "bias": True},
+    ),
     Tracer("xlnet", architecture("xlnet"), {**_TRANSFORMER, "heads": 2, "inner_width": 24}),
     Tracer(
         "t5 1.0",
@@ -242,9 +346,250 @@ TRACERS = [
         {**_TRANSFORMER, "heads": 4, "key_value_heads": 2, "head_width": 6, "inner_width": 24, "context_tokens": 12},
     ),
     Tracer(
+        "mistral",
+        architecture("mistral"),
+        {**_TRANSFORMER, "heads": 4, "key_value_heads": 2, "head_width": 6, "inner_width": 24, "window_tokens": 3},
+    ),
+    Tracer(
+        "phi3",
+        architecture("phi3"),
+        {
+            **_TRANSFORMER,
+            "heads": 2,
+            "key_value_heads": 1,
+            "inner_width": 24,
+            "context_tokens": 12,
+            "window_tokens": 4,
+            "rope": Rope(turning_share=0.75),
+        },
+    ),
+    Tracer(
+        "cohere",
+        architecture("cohere"),
+        {**_TRANSFORMER, "heads": 4, "key_value_heads": 2, "inner_width": 24, "qk_norm": True, "logit_scale": 0.5},
+    ),
+    Tracer(
+        "qwen2",
+        architecture("qwen2"),
+        {
+            **_TRANSFORMER,
+            "layers": 3,
+            "heads": 4,
+            "key_value_heads": 2,
+            "inner_width": 24,
+            "window_tokens": 3,
+            "window_layers": (1, 2),
+        },
+    ),
+    Tracer(
+        "cohere2",
+        architecture("cohere2"),
+        {
+            **_TRANSFORMER,
+            "layers": 3,
+            "heads": 4,
+            "key_value_heads": 2,
+            "inner_width": 24,
+            "window_tokens": 3,
+            "window_layers": (0, 2),
+        },
+    ),
+    Tracer(
+        "olmo2",
+        architecture("olmo2"),
+        {**_TRANSFORMER, "heads": 4, "key_value_heads": 2, "inner_width": 24, "context_tokens": 12},
+    ),
+    Tracer(
+        "qwen3",
+        architecture("qwen3"),
+        {**_TRANSFORMER, "heads": 4, "key_value_heads": 2, "head_width": 6, "inner_width": 24, "context_tokens": 12},
+    ),
+    Tracer(
+        "gemma",
+        architecture("gemma"),
+        {**_TRANSFORMER, "heads": 4, "key_value_heads": 1, "head_width": 6, "inner_width": 24, "context_tokens": 12},
+    ),
+    Tracer(
+        "gemma2",
+        architecture("gemma2"),
+        {**_GEMMA, "layers": 3, "window_layers": (0, 2), "score_divisor": 5, "score_cap": 2.0, "logit_cap": 3.0},
+    ),
+    Tracer(
+        "gemma3",
+        architecture("gemma3"),
+        {**_GEMMA, "layers": 3, "window_layers": (0, 1), "score_divisor": 5},
+    ),
+    Tracer(
+        "gpt3",
+        architecture("gpt3"),
+        {**_TRANSFORMER, "layers": 3, "heads": 2, "head_width": 6, "window_tokens": 3, "context_tokens": 12},
+    ),
+    Tracer("jurassic1", architecture("jurassic1"), {**_TRANSFORMER, "heads": 2, "context_tokens": 12}),
+    Tracer("megatron_turing", architecture("megatron_turing"), {**_TRANSFORMER, "heads": 2, "context_tokens": 12}),
+    Tracer("gopher", architecture("gopher"), {**_TRANSFORMER, "heads": 2, "inner_width": 24}),
+    Tracer("gopher untied", architecture("gopher"), {**_TRANSFORMER, "heads": 4, "inner_width": 24, "tied": False}),
+    Tracer(
+        "lamda",
+        architecture("lamda"),
+        {**_TRANSFORMER, "heads": 2, "head_width": 6, "inner_width": 24, "buckets": 8, "furthest_tokens": 6},
+    ),
+    Tracer("palm", architecture("palm"), {**_TRANSFORMER, "heads": 2, "head_width": 6, "inner_width": 24}),
+    Tracer(
+        "palm untied",
+        architecture("palm"),
+        {**_TRANSFORMER, "heads": 2, "head_width": None, "inner_width": 24, "tied": False},
+    ),
+    Tracer(
+        "ernie3",
+        architecture("ernie3"),
+        {**_TRANSFORMER, "heads": 2, "task_heads": 4, "task_layers": 2, "tied": True},
+    ),
+    Tracer(
+        "grok1",
+        architecture("grok1"),
+        {
+            **_TRANSFORMER,
+            "heads": 4,
+            "key_value_heads": 2,
+            "inner_width": 12,
+            "experts": 4,
+            "score_cap": 2.0,
+            "context_tokens": 12,
+        },
+    ),
+    Tracer(
+        "mixtral",
+        architecture("mixtral"),
+        {**_EXPERTS, "head_width": 6, "context_tokens": 12, "window_tokens": 3},
+    ),
+    Tracer(
+        "qwen3_moe",
+        architecture("qwen3_moe"),
+        {
+            **_EXPERTS,
+            "head_width": 6,
+            "expert_inner_width": 10,
+            "layers": 3,
+            "dense_layers": (1,),
+            "renormalise": False,
+            "context_tokens": 12,
+        },
+    ),
+    Tracer(
+        "gpt_oss",
+        architecture("gpt_oss"),
+        {**_EXPERTS, "head_width": 6, "window_tokens": 3, "gate_limit": 0.7, "balance_weight": 0.01},
+    ),
+    Tracer("deepseek_v3", architecture("deepseek_v3"), {**_DEEPSEEK, "query_rank": 10}),
+    Tracer(
+        "deepseek_v3 full queries",
+        architecture("deepseek_v3"),
+        {**_DEEPSEEK, "neighbours": False, "dense_layers": 0, "shared_experts": 2, "attention_bias": True},
+    ),
+    Tracer(
         "modernbert",
         architecture("modernbert"),
         {**_TRANSFORMER, "layers": 3, "heads": 2, "inner_width": 24, "local_tokens": 4, "context_tokens": 12},
+    ),
+    Tracer(
+        "modular learned",
+        architecture("modular"),
+        {
+            **_MODULAR,
+            "positions": "learned",
+            "norm": "layer",
+            "feedforward": "plain",
+            "activation": "gelu",
+            "bias": True,
+        },
+    ),
+    Tracer(
+        "modular sinusoidal strided",
+        architecture("modular"),
+        {**_MODULAR, "positions": "sinusoidal", "attention": "strided", "pattern": PatternConfig(block_tokens=2)},
+    ),
+    Tracer(
+        "modular rope window",
+        architecture("modular"),
+        {
+            **_MODULAR,
+            "rope": Rope(kind="yarn", factor=4.0, original_context_tokens=4),
+            "attention": "window",
+            "pattern": PatternConfig(window_tokens=3),
+            "qk_norm": True,
+            "key_value_heads": 1,
+        },
+    ),
+    Tracer(
+        "modular alibi adaptive span",
+        architecture("modular"),
+        {
+            **_MODULAR,
+            "positions": "alibi",
+            "attention": "adaptive_span",
+            "pattern": PatternConfig(span_tokens=6, ramp_tokens=2, first_span_tokens=1.0),
+        },
+    ),
+    Tracer(
+        "modular shaw memory",
+        architecture("modular"),
+        {
+            **_MODULAR,
+            "positions": "shaw",
+            "furthest_tokens": 3,
+            "memory": MemoryConfig(layers=(1,), half_keys=4, chosen=3, heads=2, key_width=8),
+        },
+    ),
+    Tracer(
+        "modular transformer-xl window",
+        architecture("modular"),
+        {
+            **_MODULAR,
+            "positions": "transformer_xl",
+            "attention": "window",
+            "pattern": PatternConfig(window_tokens=3),
+            "soft_cap": 5.0,
+        },
+    ),
+    Tracer(
+        "modular transformer-xl grouped",
+        architecture("modular"),
+        {**_MODULAR, "positions": "transformer_xl", "key_value_heads": 1, "parallel": True, "tied": False},
+    ),
+    Tracer(
+        "modular t5 block sparse",
+        architecture("modular"),
+        {
+            **_MODULAR,
+            "positions": "t5",
+            "buckets": 8,
+            "furthest_tokens": 6,
+            "attention": "block_sparse",
+            "pattern": PatternConfig(block_tokens=2, blocks_before=0),
+        },
+    ),
+    Tracer(
+        "modular t5 experts",
+        architecture("modular"),
+        {
+            **_MODULAR,
+            "positions": "t5",
+            "buckets": 8,
+            "furthest_tokens": 6,
+            "feedforward": "experts",
+            "mixture": MixtureConfig(experts=4),
+            "scale": 0.3,
+        },
+    ),
+    Tracer(
+        "modular none fixed",
+        architecture("modular"),
+        {
+            **_MODULAR,
+            "positions": "none",
+            "attention": "fixed",
+            "pattern": PatternConfig(block_tokens=2, summary_tokens=1),
+        },
     ),
 ]
 GOING_ON = [tracer for tracer in TRACERS if tracer.goes_on]

@@ -185,8 +185,8 @@ def test_learns_to_reverse(first: bool) -> None:
 
     model = Transformer(config)
     objective = functools.partial(seq2seq, label_smoothing=0.1)
-    learner = SupervisedLearner(model, objective, SupervisedConfig(optimiser=optimiser, schedule=rate), steps=300)
-    for _ in range(300):
+    learner = SupervisedLearner(model, objective, SupervisedConfig(optimiser=optimiser, schedule=rate), steps=360)
+    for _ in range(360):
         metrics = learner.step(reversed_batch(64))
     assert metrics["nll"] < metrics["loss"]
     test = reversed_batch(60)

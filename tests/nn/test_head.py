@@ -76,6 +76,18 @@ def test_smoothing_with_weights_and_without_logits_in_full(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("options", OPTIONS)
+def test_log_normaliser_equals_logsumexp(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)
+    head, hidden, _ = build(options)
+    weights, shaped = torch.rand(1, 23, dtype=torch.float64), hidden[None]
+    value, expected = head.log_normaliser(shaped), head.logits(shaped).logsumexp(-1)
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+    losses = ((value * weights).sum(), (expected * weights).sum())
+    for got, want in zip(*(gradients(loss, head, hidden) for loss in losses), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_log_prob_equals_log_softmax(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)
     head, hidden, targets = build(options, rows=24)

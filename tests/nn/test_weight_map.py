@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trivium.errors import CheckpointError
-from trivium.nn.weight_map import Fuse, Rename, Split, Stack, Transpose, WeightMap, export, load_into
+from trivium.nn.weight_map import Fuse, Rename, Split, Stack, StackFused, Transpose, WeightMap, export, load_into
 
 
 class Toy(nn.Module):
@@ -16,6 +16,7 @@ class Toy(nn.Module):
         self.qk = nn.Parameter(torch.randn(7, 2))
         self.left, self.right = nn.Parameter(torch.randn(1, 4)), nn.Parameter(torch.randn(2, 4))
         self.experts = nn.Parameter(torch.randn(3, 2, 2))
+        self.gate_up = nn.Parameter(torch.randn(2, 3, 2))
         self.layers = nn.ModuleList(nn.Linear(2, 2, bias=False) for _ in range(2))
         self.tied = self.plain
 
@@ -27,6 +28,7 @@ MAP = WeightMap(
         Fuse("qk", ("q", "k"), (4, 3)),
         Split(("left", "right"), "both", (1, 2)),
         Stack("experts", "expert.{e}", 3),
+        StackFused("gate_up", ("gate.{e}", "up.{e}"), (1, 2), 2),
         Rename("layers.{i}.weight", "h.{i}.w"),
     ),
     layers=2,
@@ -39,6 +41,8 @@ def test_round_trip_is_exact() -> None:
     source, target = Toy(), Toy()
     theirs = dict(export(source.state_dict(), MAP))
     expected = {"a", "b", "q", "k", "both", "expert.0", "expert.1", "expert.2", "h.0.w", "h.1.w"}
+    expected |= {"gate.0", "up.0", "gate.1", "up.1"}
+    assert torch.equal(theirs["up.1"], source.gate_up[1, 1:])
     assert set(theirs) == expected and theirs["b"].shape == (5, 2) and theirs["q"].shape == (4, 2)
     load_into(target, MAP, theirs, theirs.__getitem__)
     for name, tensor in source.state_dict().items():

@@ -36,11 +36,11 @@ def test_documents_apart() -> None:
     text = [1, 2, 3, END, 4, 5, 6, 7, END, 8, 8]
     for seed in range(40):
         row = rearrange(text, np.random.default_rng(seed), sentinels=MARKS, rate=1.0, suffix_first=0.0, end_id=END)
-        assert len(row) == len(text) + 9
+        assert len(row) == len(text) + 10
         pieces = np.split(row, np.flatnonzero(row == END) + 1)
-        assert [len(piece) for piece in pieces] == [7, 8, 5]
-        assert [int(piece[-1]) for piece in pieces[:2]] == [END, END]
-        whole = [restored(piece[piece != END], MARKS).tolist() for piece in pieces]
+        assert [len(piece) for piece in pieces] == [7, 8, 6, 0]
+        assert [int(piece[-1]) for piece in pieces[:3]] == [END, END, END]  # the last was cut off, its middle was not
+        whole = [restored(piece[piece != END], MARKS).tolist() for piece in pieces[:3]]
         assert whole == [[1, 2, 3], [4, 5, 6, 7], [8, 8]]
 
 

@@ -149,9 +149,9 @@ def test_a_pair_learns_and_its_discriminator_is_published() -> None:
     torch.manual_seed(0)
     model = ElectraPair(dataclasses.replace(CONFIG, width=32, embedding_width=24), generator_share=1 / 4)
     optimiser = OptimiserConfig(kind="muon", learning_rate=2e-2, muon_learning_rate=0.05)
-    learner = SupervisedLearner(model, replaced_token_detection, SupervisedConfig(optimiser=optimiser), steps=40)
+    learner = SupervisedLearner(model, replaced_token_detection, SupervisedConfig(optimiser=optimiser), steps=60)
     given = batch(rows=8)
-    numbers = [learner.step(given) for _ in range(40)]
+    numbers = [learner.step(given) for _ in range(60)]
     for name in ("loss", "generator", "discriminator"):
         assert numbers[-1][name] < 0.5 * numbers[0][name], name
     assert 0.9 < numbers[-1]["told"] <= 1.0

@@ -61,8 +61,8 @@ def config(data: pathlib.Path, base: pathlib.Path, tmp_path: pathlib.Path) -> Ca
             "second_field": "sentence2",
             "rows": 16,
             "optimiser": OptimiserConfig(learning_rate=3e-3, beta2=0.99, weight_decay=0.0),
-            "steps": 40,
-            "training": TrainingConfig(evaluate_every_steps=40, checkpoint_every_steps=40),
+            "steps": 60,
+            "training": TrainingConfig(evaluate_every_steps=60, checkpoint_every_steps=60),
         }
         return ClassificationConfig(**settings | changes)
 

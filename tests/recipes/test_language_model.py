@@ -3,11 +3,14 @@
 import dataclasses
 
 import pytest
+import torch
 
 from trivium import tokenizers
 from trivium.errors import ConfigError, Unsupported
 from trivium.models import ARCHITECTURES, architecture
+from trivium.models.modular_config import MemoryConfig
 from trivium.recipes.language_model import ModelConfig, RegularisationConfig, build_model, special_ids
+from trivium.recipes.parts import PartsConfig
 from trivium.tokenizers.special import for_understanding
 
 KINDS = ("decoder", "recurrent", "bidirectional recurrent", "encoder", "encoder-decoder")
@@ -26,7 +29,11 @@ LANGUAGE_MODELS = [each.name for each in ARCHITECTURES if each.kind in KINDS]
         (ModelConfig(width=33, heads=2), "heads do not divide the width"),
         (ModelConfig(layers=0), "at least 1"),
         (ModelConfig(architecture="glm", inner_width=64), "four times as wide"),
-        (ModelConfig(architecture="glm", tied=False), "output weights are tied"),
+        (ModelConfig(architecture="glm", tied=False), "output weights of glm are tied"),
+        (ModelConfig(architecture="bloom", inner_width=64), "bloom are four times as wide"),
+        (ModelConfig(architecture="llama", experts=4), "llama has no experts"),
+        (ModelConfig(architecture="mixtral", experts=0), "experts"),
+        (ModelConfig(architecture="llama", parts=PartsConfig(positions="alibi")), r"(?s)its paper.*parts\.positions"),
         (
             ModelConfig(architecture="lstm", regularisation=RegularisationConfig(weight_dropout=0.5)),
             r"lstm knows only plain dropout(.|\n)*regularisation.weight_dropout 0.5",
@@ -98,3 +105,30 @@ def test_an_output_that_is_not_tied_has_weights_of_its_own():
         models = [build_model(dataclasses.replace(asked, tied=tied), 99, 8) for tied in (True, False)]
         tied, untied = (sum(each.numel() for each in model.parameters()) for model in models)
         assert untied - tied in (99 * 16, 2 * 99 * 16)
+
+
+@pytest.mark.parametrize("name", ["mixtral", "qwen3_moe", "gpt_oss", "deepseek_v3", "grok1"])
+def test_experts_are_few_and_share_the_usual_width(name: str) -> None:
+    with torch.device("meta"):
+        model = build_model(ModelConfig(architecture=name, width=96, layers=2, heads=3), 64, 32)
+        asked = build_model(ModelConfig(architecture=name, width=96, heads=3, experts=4, chosen_experts=1), 64, 32)
+    assert (model.config.experts, model.config.chosen_experts) == (8, 2)
+    assert (asked.config.experts, asked.config.chosen_experts) == (4, 1)
+    width = getattr(model.config, "expert_inner_width", None) or model.config.inner_width
+    assert width == 256 // 2
+
+
+def test_the_parts_of_modular_are_chosen() -> None:
+    parts = PartsConfig(
+        positions="alibi", attention="strided", norm="layer", memory=MemoryConfig(layers=(1,), half_keys=32)
+    )
+    with torch.device("meta"):
+        model = build_model(ModelConfig(architecture="modular", width=96, layers=2, heads=3, parts=parts), 64, 32)
+    config = model.config
+    assert (config.positions, config.attention, config.norm, config.memory.layers) == (
+        "alibi",
+        "strided",
+        "layer",
+        (1,),
+    )
+    assert config.feedforward == "gated" and config.inner_width == 256

@@ -58,7 +58,8 @@ def test_every_architecture_that_reads_left_to_right(architecture: str, notes: p
     rows = run.metrics()
     assert rows[-1]["step"] == 8 and rows[-1]["validation_loss"] < rows[0]["loss"]
     opened = trivium.load(run.folder)
-    assert opened.architecture.name == architecture
+    # Jurassic-1 and Megatron-Turing NLG are GPT-2s, and are found again as that.
+    assert opened.architecture.model_class() is trivium_architecture(architecture).model_class()
     assert len(opened.generate(["the model"], max_new_tokens=4)[0].token_ids) >= 1
 
 

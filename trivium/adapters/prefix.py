@@ -12,6 +12,7 @@ from torch import nn
 
 from trivium.adapters.adapter_set import adapters_of, has_adapters
 from trivium.errors import ConfigError, Unsupported
+from trivium.nn.ring import WindowCache
 from trivium.nn.state import KeyValueCache, State
 
 
@@ -33,11 +34,18 @@ class Prefix(nn.Module):
     def __init__(self, model: nn.Module, config: PrefixConfig) -> None:
         super().__init__()
         caches = model.new_state(1, config.tokens).layers
-        if not caches or not all(isinstance(cache, KeyValueCache) for cache in caches):
+        if not caches or not all(isinstance(cache, KeyValueCache | WindowCache) for cache in caches):
             raise Unsupported(
                 "a prefix needs a model that caches keys and values",
                 received=type(model).__name__,
                 expected="a decoder-only Transformer",
+            )
+        window = min((cache.window for cache in caches if isinstance(cache, WindowCache)), default=config.tokens)
+        if config.tokens > window:
+            raise Unsupported(
+                "a prefix cannot be longer than the model looks back",
+                received=f"{config.tokens} positions, and a window of {window} tokens",
+                fix=f"give the prefix at most {window} positions",
             )
         self.tokens = config.tokens
         like = torch.cat([cache.keys for cache in caches])

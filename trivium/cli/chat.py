@@ -26,7 +26,8 @@ class ChatConfig:
     """Talks with a model. Type /help for what else can be said."""
 
     model: str
-    """The folder of a model, of a checkpoint or of a run."""
+    """The folder of a model, of a checkpoint or of a run; or a service: openai:MODEL, anthropic:MODEL,
+    openai:MODEL@http://127.0.0.1:8000/v1, or a .yaml file of its settings."""
     system: str | None = None
     """What to tell the model before the conversation."""
     adapter: str | None = None
@@ -60,6 +61,8 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
         raise UserError(
             "this model cannot chat", received=settings.model, expected=f"a model that can; this can {able}"
         )
+    if settings.show_probabilities:
+        probabilities.require_probabilities(model)
     print("Type /help for what else can be said, Ctrl-D to leave.", file=sys.stderr)
     conversation = Conversation(model, settings.sampling, settings.system)
     Chat(conversation, output=settings.output, probabilities=settings.show_probabilities).run()

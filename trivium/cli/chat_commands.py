@@ -8,9 +8,11 @@ from typing import Any
 
 from trivium.cli.conversation import Conversation
 from trivium.cli.dry_run.using import choosing
+from trivium.cli.probabilities import require_probabilities
 from trivium.cli.sampling import Sampling
 from trivium.config import did_you_mean
 from trivium.errors import ConfigError, UserError
+from trivium.lm.hosted.model import HostedModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -209,6 +211,8 @@ def _value(name: str, text: str, kind: str) -> Any:
 
 
 def _probabilities(conversation: Conversation, rest: str) -> Reply:
+    if rest != "off":
+        require_probabilities(conversation.model)
     if rest in ("on", "off"):
         return Reply(text=f"probabilities after each answer: {rest}", probabilities=rest == "on")
     if rest:
@@ -217,6 +221,10 @@ def _probabilities(conversation: Conversation, rest: str) -> Reply:
 
 
 def _tokens(conversation: Conversation, rest: str) -> Reply:
+    if isinstance(conversation.model, HostedModel):
+        used = conversation.model.usage
+        cost = "" if used.cost is None else f", for {used.cost:.4f} {conversation.model.config.spending.currency}"
+        return Reply(text=f"the service read {used.input_tokens:,} tokens and wrote {used.output_tokens:,}{cost}")
     whole, last = conversation.tokens()
     limit = getattr(conversation.model.config, "context_tokens", None)
     room = "" if limit is None else f" of the {limit:,} that the model was made for"

@@ -14,6 +14,7 @@ from trivium.generation.request import Request
 from trivium.generation.resolve import resolve
 from trivium.generation.settings import GenerationSettings, Search
 from trivium.lm.chat import chat_prompt
+from trivium.lm.hosted.model import Growing, HostedModel
 from trivium.lm.local import LocalModel
 from trivium.templates import Message
 
@@ -23,15 +24,16 @@ _ROLES = ("system", "user", "assistant")
 class Conversation:
     """What was said so far, and how the next answer is chosen."""
 
-    def __init__(self, model: LocalModel, sampling: Sampling, system: str | None = None):
+    def __init__(self, model: LocalModel | HostedModel, sampling: Sampling, system: str | None = None):
         self.model = model
         self.sampling = sampling
         self.messages: list[Message] = []
         self.set_system(system)
         self.unsaved = False
         """There is an answer that was not saved."""
-        self._last: tuple[list[int], list[int]] | None = None  # ids of the last prompt and its answer
-        model.remember()  # each turn begins as the one before it: only what is new is read
+        self._last: tuple[Sequence[int], Sequence[int]] | None = None  # ids of the last prompt and its answer
+        if isinstance(model, LocalModel):
+            model.remember()  # each turn begins as the one before it: only what is new is read
 
     def ask(self, question: str, show: Callable[[str], None], *, instead: bool = False) -> str:
         """The answer to `question`, given to `show` piece by piece; `instead` of the last question and its answer.
@@ -55,14 +57,20 @@ class Conversation:
             if request is None or not "".join(request.pieces).strip():
                 raise
             show(" ...")
+        except UserError:
+            if request is not None and request.pieces:
+                show("\n")  # what went wrong is told in a line of its own
+            raise
         answer = "".join(request.pieces).strip()
         said = [*messages, {"role": "assistant", "content": answer}]
         # At once: no Ctrl-C falls between them.
         self.messages, self._last, self.unsaved = said, (request.prompt, request.token_ids), True
         return answer
 
-    def _answering(self, messages: Sequence[Message]) -> tuple[Request, Iterator[None]]:
+    def _answering(self, messages: Sequence[Message]) -> tuple[Request | Growing, Iterator[None]]:
         """The answer in the making, and the steps that make it."""
+        if isinstance(self.model, HostedModel):
+            return self.model.follow_chat(messages, **self.sampling.arguments())
         assert self.model.tokenizer is not None, "a model that chats has a tokenizer"
         prompt, stops = chat_prompt(self.model.tokenizer, messages)
         chosen = self.sampling.arguments(self.model.tokenizer)
@@ -105,7 +113,9 @@ class Conversation:
 
     def seen(self) -> list[probabilities.Seen]:
         """How probable each token of the last answer was; nothing where there is no such answer."""
-        return [] if self._last is None else probabilities.look(self.model, *self._last)
+        if self._last is None or isinstance(self.model, HostedModel):
+            return []
+        return probabilities.look(self.model, *self._last)
 
     def tokens(self) -> tuple[int, int]:
         """(tokens of the whole conversation as the model reads it, those of the last answer)."""
@@ -145,6 +155,8 @@ class Conversation:
         return self._resolved(self.sampling)
 
     def _resolved(self, sampling: Sampling) -> GenerationSettings:
+        if isinstance(self.model, HostedModel):
+            return self.model.settings(**sampling.arguments())
         return resolve(self.model.generation, **sampling.arguments(self.model.tokenizer))
 
 

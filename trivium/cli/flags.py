@@ -99,7 +99,9 @@ def _choices(module: str, annotation: ast.expr) -> Iterator[str]:
             elif isinstance(named, ast.expr):
                 yield from _choices(origin, named)
     elif isinstance(annotation, ast.BinOp):
-        yield from _choices(module, annotation.left)
+        origin, named = _resolved(module, annotation.left) or (module, annotation.left)
+        if isinstance(named, ast.expr):
+            yield from _choices(origin, named)
         if ast.unparse(annotation.right) != "None":
             yield from _choices(module, annotation.right)
 

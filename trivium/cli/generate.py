@@ -12,13 +12,15 @@ import tyro
 from trivium.cli import arguments, probabilities
 from trivium.cli.dry_run import using
 from trivium.cli.output import print_json, print_plan
+from trivium.cli.probabilities import require_probabilities
 from trivium.cli.prompts import read_prompts
 from trivium.cli.sampling import LOOKUP, Sampling, Searching
 from trivium.cli.terminal import Stream, console, visible, write
 from trivium.cli.verbs import Options, Verb
-from trivium.errors import Unsupported
+from trivium.errors import ConfigError, Unsupported
 from trivium.generation.settings import Search
 from trivium.lm.generating import ROWS_AT_ONCE
+from trivium.lm.hosted.model import HostedModel
 from trivium.lm.load import load
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import Generation
@@ -31,9 +33,12 @@ class GenerateConfig:
     """Continues a prompt with a model."""
 
     model: str
-    """The folder of a model, of a checkpoint or of a run."""
+    """The folder of a model, of a checkpoint or of a run; or a service: openai:MODEL, anthropic:MODEL,
+    openai:MODEL@http://127.0.0.1:8000/v1, or a .yaml file of its settings."""
     prompt: str | None = None
     """The text to continue; standard input unless given."""
+    suffix: str | None = None
+    """What comes after the gap: the model writes what stands between the prompt and this (code models)."""
     input: pathlib.Path | None = None
     """A file of prompts, one a line; of a .jsonl file, each line a text or {"prompt": text}."""
     output: pathlib.Path | None = None
@@ -48,6 +53,14 @@ class GenerateConfig:
     """auto, cpu, cuda or cuda:N."""
     dtype: Literal["float32", "bfloat16", "float16", "float64", "auto"] = "float32"
     """Number format of the weights."""
+
+    def __post_init__(self) -> None:
+        if self.suffix is not None and (self.show_probabilities or self.searching.draft is not None):
+            raise ConfigError(
+                "what stands in a gap is neither drafted nor shown with its probabilities",
+                received="--suffix with " + ("--draft" if self.searching.draft is not None else "--show-probabilities"),
+                fix="leave one of them out",
+            )
 
     def arguments(self, tokenizer: Tokenizer | None) -> dict[str, Any]:
         """As `LanguageModel.generate` takes them, but for the draft."""
@@ -64,6 +77,11 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
         return
     prompts = read_prompts(settings.prompt, settings.input)
     model = load(settings.model, adapter=settings.adapter, device=settings.device, dtype=settings.dtype)
+    if settings.show_probabilities:
+        require_probabilities(model)
+    if settings.suffix is not None:
+        _complete(model, [(prompt, settings.suffix) for prompt in prompts], settings, options)
+        return
     live = sys.stdout.isatty() and not options.json and settings.output is None and len(prompts) == 1
     if live and settings.searching.is_stream and _stream(model, prompts[0], settings):
         return
@@ -76,12 +94,25 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
             _print(model, prompts[number // n], answer, settings, options, file)
 
 
+def _complete(
+    model: LocalModel | HostedModel, pairs: list[tuple[str, str]], settings: GenerateConfig, options: Options
+) -> None:
+    """Prints what stands in the gaps."""
+    if isinstance(model, HostedModel):
+        model.complete(*pairs[0])  # refused, with what can be asked of a service
+        return
+    answers = model.completions(pairs, **settings.arguments(model.tokenizer))
+    with _written_to(settings.output) as file:
+        for number, answer in enumerate(answers):
+            _print(model, pairs[number // settings.searching.n][0], answer, settings, options, file)
+
+
 def facts(answer: Generation) -> dict[str, Any]:
     """A continuation as plain data; `settings` are the effective ones."""
     return dataclasses.asdict(answer)
 
 
-def _stream(model: LocalModel, prompt: str, settings: GenerateConfig) -> bool:
+def _stream(model: LocalModel | HostedModel, prompt: str, settings: GenerateConfig) -> bool:
     """Shows the prompt, and the answer as it grows; False where the model's own settings ask for a search."""
     try:
         request, steps = model.follow(prompt, **settings.sampling.arguments(model.tokenizer))
@@ -89,24 +120,33 @@ def _stream(model: LocalModel, prompt: str, settings: GenerateConfig) -> bool:
         return False
     view, shown = console(), 0
     write(view, prompt, "dim")
-    for _ in steps:
-        write(view, "".join(request.pieces[shown:]), "cyan")
-        shown = len(request.pieces)
-    view.print()
-    if settings.show_probabilities:
+    try:
+        for _ in steps:
+            write(view, "".join(request.pieces[shown:]), "cyan")
+            shown = len(request.pieces)
+    finally:  # what goes wrong is told in a line of its own
+        view.print()
+    if settings.show_probabilities and isinstance(model, LocalModel):
         view.print()
         probabilities.show(view, probabilities.look(model, request.prompt, request.token_ids))
     return True
 
 
-def _answers(model: LocalModel, prompts: list[str], settings: GenerateConfig, progress: Bar) -> Iterator[Generation]:
+def _answers(
+    model: LocalModel | HostedModel, prompts: list[str], settings: GenerateConfig, progress: Bar
+) -> Iterator[Generation]:
     """The answers in the order of the prompts, each as soon as those before it are there.
 
     All are asked at once, so that an answer that ends makes room for the next and none waits for the longest.
     """
     given = settings.arguments(model.tokenizer)
+    if isinstance(model, HostedModel):
+        for answer in model.answers(prompts, draft=settings.searching.draft, **given):
+            progress.advance()
+            yield answer
+        return
     if (draft := settings.searching.draft) is not None:
-        drafting = draft if draft == LOOKUP else load(draft, device=settings.device, dtype=settings.dtype)
+        drafting = draft if draft == LOOKUP else load(pathlib.Path(draft), device=settings.device, dtype=settings.dtype)
         for prompt in prompts:
             yield from model.generate([prompt], draft=drafting, **given)
             progress.advance(settings.searching.n)
@@ -135,10 +175,15 @@ def _answers(model: LocalModel, prompts: list[str], settings: GenerateConfig, pr
 
 
 def _print(
-    model: LocalModel, prompt: str, answer: Generation, settings: GenerateConfig, options: Options, file: Stream
+    model: LocalModel | HostedModel,
+    prompt: str,
+    answer: Generation,
+    settings: GenerateConfig,
+    options: Options,
+    file: Stream,
 ) -> None:
     seen = []
-    if settings.show_probabilities:
+    if settings.show_probabilities and isinstance(model, LocalModel):
         seen = probabilities.look(model, model.prompt_ids(prompt), answer.token_ids)
     if options.json:
         more: dict[str, Any] = {} if settings.input is None else {"prompt": prompt}

@@ -14,7 +14,8 @@ from trivium.cli.output import print_json, print_settings
 from trivium.cli.terminal import console
 from trivium.cli.verbs import Options, Verb
 from trivium.errors import TriviumError
-from trivium.models.table import Row, architectures
+from trivium.models.table import Row, architectures, misfiled
+from trivium.models.unpublished import UNPUBLISHED, Unpublished
 
 _SHOWN_HASH = 12
 _SAID = {
@@ -34,7 +35,8 @@ class ModelsConfig:
 
 
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
-    """Prints each architecture with its paper and its published sizes; with --json a list of objects."""
+    """Prints each architecture with its paper and its published sizes, then what cannot be built and what is often
+    misfiled; with --json an object of three lists."""
     config = arguments.parse(ModelsConfig, verb, words)
     if options.dry_run:
         print_settings(config, options)
@@ -45,17 +47,30 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
 
 
 def _list(options: Options) -> None:
-    rows = architectures()
     if options.json:
-        print_json([dataclasses.asdict(row) for row in rows])
+        parts = {"architectures": architectures(), "unpublished": UNPUBLISHED, "often_misfiled": misfiled()}
+        print_json({name: [dataclasses.asdict(row) for row in rows] for name, rows in parts.items()})
         return
     view = console(markup=True)
-    for row in rows:
+    for row in architectures():
         view.print(f"{row.year}  [bold]{row.name}[/bold]  {row.kind}, {row.developer}")
         view.print(f"      {row.paper}")
         if row.parameters:
             view.print(f"      {_sizes(row)}", style="dim")
         view.print()
+    view.print("Not built here, because they were never published:\n")
+    for model in UNPUBLISHED:
+        view.print(f"{model.year}  [bold]{model.name}[/bold]  {model.developer}: {model.kind}")
+        view.print(f"      {model.source}", style="dim")
+        view.print(f"      not published: {model.not_published}; {_reached(model)}\n", style="dim")
+    view.print("Often misfiled:\n")
+    for entry in misfiled():
+        view.print(f"      [bold]{entry.name}[/bold]  {entry.developer}: {entry.kind}, not {entry.taken_for}")
+
+
+def _reached(model: Unpublished) -> str:
+    how = "no service offers it" if model.service is None else f"reached as a service, {model.service}:MODEL"
+    return how if model.stand_in is None else f"{how}; the nearest that can be built is {model.stand_in}"
 
 
 def _sizes(row: Row) -> str:

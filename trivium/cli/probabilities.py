@@ -11,6 +11,7 @@ from torch import Tensor
 from trivium.adapters.prefix import begin_active
 from trivium.cli.terminal import visible, write
 from trivium.errors import Unsupported
+from trivium.lm.hosted.model import HostedModel
 from trivium.lm.local import LocalModel
 from trivium.nn.head import CHUNK_ROWS
 
@@ -30,6 +31,17 @@ class Seen:
     """In the model's own distribution, before temperature and the like."""
     alternatives: tuple[tuple[str, float], ...]
     """The most probable tokens in its place, with their probabilities."""
+
+
+def require_probabilities(model: LocalModel | HostedModel) -> None:
+    """Raises `Unsupported` for a model that cannot be looked into."""
+    if isinstance(model, HostedModel):
+        raise Unsupported(
+            "a service does not tell what else it might have said",
+            received=repr(model),
+            expected="a model on this machine",
+            fix="leave the probabilities out",
+        )
 
 
 @torch.inference_mode()

@@ -89,7 +89,7 @@ class Sampling:
             raise Unsupported(
                 "a text cannot be banned or begun with without a tokenizer",
                 received="--ban" if self.ban else "--begin-with",
-                fix="copy tokenizer.json into the model's folder",
+                fix="copy tokenizer.json into the model's folder; of a service, leave it out",
             )
         banned = [tuple(tokenizer.encode(space + text)) for text in self.ban for space in ("", " ")]
         forced = () if self.begin_with is None else tuple(tokenizer.encode(self.begin_with))

@@ -6,6 +6,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import cast
 
+from trivium.data import python_sources
 from trivium.data.documents import Document
 from trivium.data.embedded import ORIGIN, PACKAGES, embedded_documents, embedded_entries
 from trivium.data.funnel import Funnel
@@ -21,7 +22,8 @@ def listed(
     """Documents that are at hand, and the parts to read; ``funnel`` is told of what is passed over already.
 
     Args:
-        sources: files, folders, archives, ``hub:owner/name``, ``-`` for standard input, ``embedded`` or a part of it.
+        sources: files, folders, archives, ``hub:owner/name``, ``-`` for standard input, ``embedded``, ``code``, or a
+            part of these.
         reading: how they will be read.
         given: a folder for what comes through standard input.
         funnel: is told.
@@ -37,6 +39,9 @@ def listed(
         try:
             if name == ORIGIN and not Path(source).exists():
                 documents.extend(embedded_documents(embedded_entries(_packages(packages))))
+                continue
+            if name == python_sources.ORIGIN and not Path(source).exists():
+                documents.extend(python_sources.source_documents(packages.split(",") if packages else PACKAGES))
                 continue
             path = str(spool_stdin(cast(BufferedIOBase, sys.stdin.buffer), given)) if source == STDIN else source
             for found in list_parts(path, reading, origin=source):

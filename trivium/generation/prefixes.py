@@ -20,8 +20,8 @@ class PrefixCache:
     """Remembers the states of the last texts read, ``tokens`` of them together.
 
     What it holds is true of the weights it was read with: begin a new one when they change. Texts are kept by the name
-    of the adapter that read them. A recurrent state cannot be rolled back, so there a text helps only those that go on
-    from its very end.
+    of the adapter that read them. A recurrent state cannot be rolled back, and a sliding window only a little, so there
+    a text helps only those that go on from its end.
     """
 
     def __init__(self, tokens: int = 16_384) -> None:
@@ -41,7 +41,7 @@ class PrefixCache:
             if key[0] != adapter:
                 continue
             common = min(_common(known.ids, prompt), len(prompt) - 1)
-            if common > length and (common == len(known.ids) or _rolls_back(known.state)):
+            if common > length and _rolls_back(known.state, len(known.ids) - common):
                 best, length = key, common
         if best is None:
             return 0, None
@@ -60,9 +60,9 @@ class PrefixCache:
         # Only as long as it need be, however long the answer could have become.
         self._known[key] = _Known(key[1], state.reserve(1, int(state.lengths.max())))
         self._known.move_to_end(key)
-        if _rolls_back(state):  # then the longer text serves wherever a beginning of it would
-            for shorter in [other for other in self._known if other != key and _begins(key, other)]:
-                del self._known[shorter]
+        for other in [other for other in self._known if other != key and _begins(key, other)]:
+            if _rolls_back(state, len(ids) - len(other[1])):  # the longer text serves wherever a beginning of it would
+                del self._known[other]
         while sum(len(known.ids) for known in self._known.values()) > self._room:
             self._known.popitem(last=False)
 
@@ -80,9 +80,11 @@ def _begins(whole: tuple[str | None, tuple[int, ...]], other: tuple[str | None, 
     return whole[0] == other[0] and whole[1][: len(other[1])] == other[1]
 
 
-def _rolls_back(state: State) -> bool:
+def _rolls_back(state: State, tokens: int) -> bool:
+    """Whether the last ``tokens`` can be forgotten."""
     try:
-        state.rollback(state.lengths)
+        if tokens:
+            state.rollback(state.lengths - tokens)
     except Unsupported:
         return False
     return True

@@ -8,6 +8,7 @@ longer than allowed. Where a text may have no answer (section 4.3), the position
 A model that writes is given "question: ... context: ..." (Raffel et al. 2020, appendix D.15).
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trivium.data.context_windows import context_of, context_windows
-from trivium.errors import DataError, NonFiniteError
+from trivium.errors import ConfigError, DataError, NonFiniteError
+from trivium.lm.capabilities import head_of
 from trivium.lm.protocol import Answer, Generation
 from trivium.lm.reading import at_most, longest_row, read_hidden
 from trivium.tokenizers import Tokenizer
@@ -29,6 +31,31 @@ STRIDE_TOKENS = 128
 def question_text(question: str, context: str) -> str:
     """What a model that writes answers is given."""
     return f"question: {question} context: {context}"
+
+
+def answer_all(
+    network: nn.Module,
+    tokenizer: Tokenizer,
+    asked: Sequence[tuple[str, str]],
+    generate: Callable[..., Sequence[Generation]],
+    *,
+    longest_answer: int,
+    no_answer: bool,
+    context_tokens: int | None,
+) -> list[Answer]:
+    """The answer to each (question, context): marked by a network with a head for it, else written by ``generate``."""
+    if longest_answer < 1:
+        raise ConfigError("no answer is so short", received=longest_answer, expected="1 or more")
+    if head_of(network.config) != "span":
+        return write_answers(functools.partial(generate, max_new_tokens=longest_answer), asked)
+    return answer_spans(
+        network,
+        tokenizer,
+        asked,
+        longest_answer=longest_answer,
+        no_answer=no_answer,
+        context_tokens=context_tokens,
+    )
 
 
 def write_answers(

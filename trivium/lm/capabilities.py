@@ -3,14 +3,15 @@
 from typing import Any
 
 from trivium.errors import Unsupported
+from trivium.lm.completing import marks_of
 from trivium.lm.filling import mask_id, sentinel_id
 from trivium.lm.purpose import Purpose
 from trivium.models import Architecture
 from trivium.tokenizers import Tokenizer
 
 _OF_KIND = {
-    "decoder": {"logits", "generate", "stream", "chat", "score", "embed"},
-    "recurrent": {"logits", "generate", "stream", "chat", "score", "embed"},
+    "decoder": {"logits", "generate", "stream", "chat", "score", "embed", "complete"},
+    "recurrent": {"logits", "generate", "stream", "chat", "score", "embed", "complete"},
     "bidirectional recurrent": {"logits", "generate", "stream", "chat", "score", "embed"},  # by its forward half
     "encoder": {"logits", "score", "embed", "fill"},
     "encoder-decoder": {"logits", "generate", "stream", "embed", "fill"},
@@ -24,7 +25,7 @@ _OF_HEAD = {
     "none": {"embed"},
     "replaced": {"embed"},  # whether a token is the text's own is no question of a reader
 }
-_OF_TEXT = {"stream", "chat", "score", "embed", "fill", "classify", "regress", "tag", "answer"}
+_OF_TEXT = {"stream", "chat", "score", "embed", "fill", "classify", "regress", "tag", "answer", "complete"}
 
 
 def able(row: Architecture, config: Any, purpose: Purpose | None) -> frozenset[str]:
@@ -41,10 +42,13 @@ def able(row: Architecture, config: Any, purpose: Purpose | None) -> frozenset[s
 
 
 def with_tokenizer(can: frozenset[str], tokenizer: Tokenizer | None) -> frozenset[str]:
-    """What is left of it with this tokenizer: nothing about texts without one, no blanks without a token for them."""
+    """What is left of it with this tokenizer: nothing about texts without one, and no blanks and no middle without
+    tokens for them."""
     if tokenizer is None:
         return can - _OF_TEXT
-    return can if mask_id(tokenizer) is not None or sentinel_id(tokenizer) is not None else can - {"fill"}
+    if mask_id(tokenizer) is None and sentinel_id(tokenizer) is None:
+        can = can - {"fill"}
+    return can if marks_of(tokenizer) is not None else can - {"complete"}
 
 
 def head_of(config: Any) -> str:

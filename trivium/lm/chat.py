@@ -15,7 +15,7 @@ def chat_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[list
     The tokenizer's chat template says how, or our own where its vocabulary has the tokens for it.
     Without either, turns are plain lines, "User: ...", and the next "User:" ends the answer.
     """
-    _check(messages)
+    check_messages(messages)
     template = ChatTemplate.of(tokenizer)
     if template is not None:
         return template.encode(messages, tokenizer, add_generation_prompt=True), ()
@@ -23,7 +23,8 @@ def chat_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[list
     return tokenizer.prefix_ids + tokenizer.encode("".join(lines) + "Assistant:"), ("\nUser:",)
 
 
-def _check(messages: Sequence[Message]) -> None:
+def check_messages(messages: Sequence[Message]) -> None:
+    """Raises ``DataError`` for what is no conversation that an assistant could go on with."""
     if not messages:
         raise DataError("the conversation is empty", fix='give at least [{"role": "user", "content": "Hello"}]')
     for number, message in enumerate(messages):

@@ -165,9 +165,11 @@ def embed_texts(
 ) -> Embeddings:
     """A vector of length 1 for each text; a text that is too long is read up to where there is room.
 
-    ``read`` is what reads, where that is not the whole network. Raises ``DataError`` for an empty text,
-    ``NonFiniteError`` for weights that give no numbers.
+    ``read`` is what reads, where that is not the whole network. Raises ``DataError`` for an empty text and for one in
+    place of several, ``NonFiniteError`` for weights that give no numbers.
     """
+    if isinstance(texts, str):
+        raise DataError("embed takes several texts", received="one text", fix="embed([text])")
     given = [text.lower() for text in texts] if facts.lower_case else list(texts)
     longest = at_most(facts.context_tokens, longest_row(network))
     whole = _rows(network, tokenizer, given)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from trivium.errors import DataError, NonFiniteError, TokenizerError
+from trivium.errors import ConfigError, DataError, NonFiniteError, TokenizerError
 from trivium.generation.reading import device_of
 from trivium.lm.protocol import Blank, Candidate, Filling, Generation
 from trivium.lm.reading import longest_row, masked_hidden
@@ -73,6 +73,17 @@ def mask_places(text: str, mask: str) -> list[Place]:
 
 
 # Masked models -------------------------------------------------------------------------------------------------------
+
+
+def fill(network: nn.Module, tokenizer: Tokenizer, text: str, write: "Write | None", *, top: int) -> Filling:
+    """See ``LocalModel.fill``; ``write`` is given for models that write."""
+    if top < 1:
+        raise ConfigError("so many candidates cannot be given", received=top, expected="1 or more")
+    if write is None:
+        return fill_masks(network, tokenizer, text, top=top)
+    if blanks := vars(network.config).get("blank_ids"):
+        return fill_in_turn(tokenizer, blanks, text, write, top=top)
+    return fill_by_writing(tokenizer, text, write, top=top)
 
 
 @torch.inference_mode()

@@ -290,6 +290,14 @@ class Generator:
         return self.tokenizer.decode(context + new)[len(self.tokenizer.decode(context)) :]
 
 
+def pieces(request: Request, steps: Iterator[None]) -> Iterator[str]:
+    """The text of a request as the steps make it grow."""
+    shown = 0
+    for _ in steps:
+        yield from request.pieces[shown:]
+        shown = len(request.pieces)
+
+
 def _without_tokenizer(settings: GenerationSettings) -> Unsupported:
     return Unsupported("a stop text needs a tokenizer, and this model has none", received=f"{settings.stop}")
 

@@ -1,4 +1,4 @@
-"""Opening and saving a model: a folder in, a ``LanguageModel`` out, and back."""
+"""Opening and saving a model: a folder, or the address of a service, in, a ``LanguageModel`` out, and back."""
 
 import copy
 import difflib
@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 from torch import nn
 
@@ -22,12 +22,37 @@ from trivium.checkpoints.retention import saved_steps, step_folder
 from trivium.errors import CheckpointError, StorageError, Unsupported
 from trivium.generation import generation_config
 from trivium.lm.embedding import sentence_facts
+from trivium.lm.hosted.address import is_service, read_service
+from trivium.lm.hosted.model import HostedModel, purpose_of_service
 from trivium.lm.local import LocalModel
+from trivium.lm.purpose import Purpose, purpose_of_folder
 from trivium.nn.quantized import NF4Linear
 from trivium.runtime.device import choose_device, choose_dtype
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "encoder.json", "source.spm", "target.spm")
+
+
+@overload
+def load(
+    path_or_id: pathlib.Path,
+    *,
+    adapter: str | pathlib.Path | dict[str, str | pathlib.Path] | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+    quantize: str | None = None,
+) -> LocalModel: ...
+
+
+@overload
+def load(
+    path_or_id: str,
+    *,
+    adapter: str | pathlib.Path | dict[str, str | pathlib.Path] | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+    quantize: str | None = None,
+) -> LocalModel | HostedModel: ...
 
 
 def load(
@@ -37,8 +62,8 @@ def load(
     dtype: str = "float32",
     device: str = "auto",
     quantize: str | None = None,
-) -> LocalModel:
-    """The model of a Hugging Face folder, ready for use.
+) -> LocalModel | HostedModel:
+    """The model of a Hugging Face folder, or one that is reached as a service, ready for use.
 
     ``path_or_id`` is a folder with ``config.json``, or the folder of a training run: its best
     checkpoint, else its last. A folder without a tokenizer gives a model that takes and gives ids only.
@@ -46,10 +71,16 @@ def load(
     one by one. ``adapter`` is a PEFT folder, which answers are then given with, or several by name, of which
     ``generate(..., adapter=name)`` chooses one a call.
 
+    A text may also name a service: "openai:MODEL", "anthropic:MODEL", "openai:MODEL@http://127.0.0.1:8000/v1", or a
+    YAML file of its settings; see ``trivium.lm.hosted.address``. A ``Path`` is always a folder.
+
     Raises ``StorageError`` or ``CheckpointError`` for a folder that is not there, not a model or
     damaged, ``TokenizerError`` where the tokenizer has more ids than the model, ``Unsupported`` for what
-    this release does not have, ``UserError`` for a device or number format this machine has not.
+    this release does not have, ``UserError`` for a device or number format this machine has not, ``ConfigError`` for a
+    service that is not known or has no key.
     """
+    if isinstance(path_or_id, str) and is_service(path_or_id):
+        return _hosted(path_or_id, adapter=adapter, dtype=dtype, device=device, quantize=quantize)
     if quantize not in (None, "nf4"):
         raise Unsupported("this release does not quantise so", received=f"quantize={quantize}", expected="nf4, or None")
     folder = saved_folder(path_or_id)
@@ -74,6 +105,30 @@ def load(
     if tokenizer is not None:
         tokenizers.check_vocabulary(tokenizer, model.config.vocabulary_size)
     return model
+
+
+def _hosted(name: str, **of_weights: object) -> HostedModel:
+    """The model behind a service. Raises ``Unsupported`` for what only weights on this machine have."""
+    service = read_service(name)
+    usual = {"dtype": "float32", "device": "auto"}
+    for setting, given in of_weights.items():
+        if given not in (None, usual.get(setting)):
+            raise Unsupported(
+                f"{service.name} is reached as a service: its weights are not here",
+                received=f"{setting}={given}",
+                fix=f"leave {setting} out",
+            )
+    return HostedModel(service)
+
+
+def purpose_of(path_or_id: str | pathlib.Path) -> Purpose | None:
+    """What a model is for beside continuing texts, known before any weight is read and any service is asked.
+
+    Raises as ``saved_folder`` does, ``ConfigError`` for a service that is not known.
+    """
+    if is_service(str(path_or_id)):
+        return purpose_of_service(read_service(str(path_or_id)))
+    return purpose_of_folder(saved_folder(path_or_id))
 
 
 def _by_name(

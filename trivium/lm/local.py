@@ -4,32 +4,30 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.adapters import prefix
 from trivium.checkpoints.provenance import Origin
-from trivium.errors import ConfigError, DataError, Unsupported
+from trivium.errors import ConfigError
 from trivium.generation.engine import Engine
 from trivium.generation.prefixes import PrefixCache
 from trivium.generation.request import Request
 from trivium.generation.settings import Constraints, Search
-from trivium.lm.answering import answer_spans, write_answers
-from trivium.lm.capabilities import able, head_of, refusal, with_tokenizer
+from trivium.lm.answering import answer_all
+from trivium.lm.capabilities import able, refusal, with_tokenizer
 from trivium.lm.chat import chat_prompt
 from trivium.lm.classifying import OBJECTIVE, LabelFacts, head_facts, label_texts, regress_texts
+from trivium.lm.completing import completions
 from trivium.lm.embedding import EmbeddingFacts, embed_texts
-from trivium.lm.filling import fill_by_writing, fill_in_turn, fill_masks, mask_id
-from trivium.lm.generating import Generator
+from trivium.lm.filling import fill
+from trivium.lm.generating import Generator, pieces
+from trivium.lm.networks import logits_of, read_for_a_vector
 from trivium.lm.protocol import Answer, Embeddings, Filling, Generation, Label, Prompts, Score, Tagging
 from trivium.lm.purpose import purpose
 from trivium.lm.reading import check_like_training, check_texts, trained_on_pairs
-from trivium.lm.scoring import score_causal, score_pseudo
+from trivium.lm.scoring import score
 from trivium.lm.tagging import tag_texts
 from trivium.models import Architecture, architecture
-from trivium.nn.output import Output
-from trivium.nn.state import State
 from trivium.templates import Message
 from trivium.tokenizers import Tokenizer
 from trivium.tokenizers.joined import Text
@@ -79,7 +77,6 @@ class LocalModel:
 
     # Tensors ---------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def logits(
         self,
         ids: Int[Tensor, "B T"],
@@ -92,19 +89,7 @@ class LocalModel:
         given. Logits beyond a row's length mean nothing.
         """
         self._require("logits")
-        ids = ids.to(self._device)
-        lengths = None if lengths is None else lengths.to(self._device)
-        if self._encoder_decoder != (decoder_ids is not None):
-            raise DataError(
-                f"{self.architecture.name} {'needs' if self._encoder_decoder else 'does not take'} decoder_ids",
-                received=f"decoder_ids={'None' if decoder_ids is None else 'a tensor'}",
-                fix="an encoder-decoder takes a source (ids) and a target (decoder_ids); other models ids alone",
-            )
-        if decoder_ids is None:
-            state = self._prefixed(*ids.shape)
-            return self.network.head(self.network(ids, lengths=lengths, state=state).hidden)
-        state = self.network.encode(ids, lengths)
-        return self.network.head(self.network(decoder_ids.to(self._device), state=state).hidden)
+        return logits_of(self.network, self.architecture, ids, decoder_ids, lengths)
 
     # Text ------------------------------------------------------------------------------------------------------
 
@@ -170,7 +155,7 @@ class LocalModel:
         known not to be one.
         """
         self._require("stream")
-        return _pieces(*self.follow(prompt, max_new_tokens=max_new_tokens, **settings))
+        return pieces(*self.follow(prompt, max_new_tokens=max_new_tokens, **settings))
 
     def follow(
         self, prompt: str | Sequence[int], *, max_new_tokens: int, adapter: str | None = None, **settings: Any
@@ -208,9 +193,8 @@ class LocalModel:
 
     def chat(self, messages: Sequence[Message], *, max_new_tokens: int = 256, **settings: Any) -> Generation:
         """The assistant's next turn after ``messages``, put into the form the model was trained on."""
-        self._require("chat")
-        assert self.tokenizer is not None
-        prompt, stops = chat_prompt(self.tokenizer, messages)
+        tokenizer = self._for_text("chat")
+        prompt, stops = chat_prompt(tokenizer, messages)
         given = settings.pop("stop", ())
         stop = (*((given,) if isinstance(given, str) else given), *stops)
         return self.generate([prompt], max_new_tokens=max_new_tokens, stop=stop, **settings)[0]
@@ -220,21 +204,8 @@ class LocalModel:
 
         "causal" reads left to right; "pseudo" is for masked models.
         """
-        self._require("score")
-        assert self.tokenizer is not None
-        fitting = "pseudo" if self.architecture.kind == "encoder" else "causal"
-        if method != fitting:
-            raise Unsupported(
-                f"{self.architecture.name} cannot be scored this way",
-                received=f"method={method!r}",
-                expected=f"method={fitting!r}",
-            )
-        if method == "causal":
-            return score_causal(self.network, self.tokenizer, pairs)
-        mask = mask_id(self.tokenizer)
-        if mask is None:
-            raise Unsupported("the vocabulary has no mask token", expected="[MASK] or <mask>")
-        return score_pseudo(self.network, self.tokenizer, mask, pairs)
+        tokenizer = self._for_text("score")
+        return score(self.network, tokenizer, pairs, method)
 
     def embed(self, texts: Sequence[str]) -> Float[Tensor, "N D"]:
         """A vector of length 1 for each text: the mean of its last hidden states (of the encoder's, where there is
@@ -246,11 +217,9 @@ class LocalModel:
 
     def embeddings(self, texts: Sequence[str]) -> Embeddings:
         """What ``embed`` gives, and how many tokens of each text did not fit."""
-        self._require("embed")
-        assert self.tokenizer is not None
-        if isinstance(texts, str):
-            raise DataError("embed takes several texts", received="one text", fix="embed([text])")
-        return embed_texts(self.network, self.tokenizer, texts, self.embedding, self._read_for_a_vector)
+        tokenizer = self._for_text("embed")
+        read = functools.partial(read_for_a_vector, self.network, self.architecture)
+        return embed_texts(self.network, tokenizer, texts, self.embedding, read)
 
     # Labels ----------------------------------------------------------------------------------------------------
 
@@ -268,17 +237,15 @@ class LocalModel:
         text of a label. Raises ``DataError`` for one text in place of several, ``Unsupported`` for pairs where the
         model reads one text.
         """
-        self._require("classify")
-        assert self.tokenizer is not None
-        return label_texts(self.network, self.tokenizer, texts, self._label_facts)
+        tokenizer = self._for_text("classify")
+        return label_texts(self.network, tokenizer, texts, self._label_facts)
 
     def regress(self, texts: Sequence[Text]) -> list[float]:
         """The number that the model estimates of each text, or pair of texts: how alike two sentences are."""
-        self._require("regress")
-        assert self.tokenizer is not None
+        tokenizer = self._for_text("regress")
         check_texts(texts, "regress")
         check_like_training(texts, trained_on_pairs(self._label_facts))
-        return regress_texts(self.network, self.tokenizer, texts, self._trained_context)
+        return regress_texts(self.network, tokenizer, texts, self._trained_context)
 
     def tag(self, texts: Sequence[str | Sequence[str]]) -> list[Tagging]:
         """A tag for each word of each text, and the spans that the tags mark.
@@ -287,9 +254,8 @@ class LocalModel:
         it is, and the text is its words with a space between each two. Raises ``DataError`` for one text in place of
         several.
         """
-        self._require("tag")
-        assert self.tokenizer is not None
-        return tag_texts(self.network, self.tokenizer, texts, context_tokens=self._trained_context)
+        tokenizer = self._for_text("tag")
+        return tag_texts(self.network, tokenizer, texts, context_tokens=self._trained_context)
 
     # Parts of texts --------------------------------------------------------------------------------------------
 
@@ -300,15 +266,9 @@ class LocalModel:
         them; see ``trivium.lm.filling`` for what the candidates of each kind of model are. Raises ``DataError`` for a
         text without a blank, and for one that is longer than a masked model reads.
         """
-        self._require("fill")
-        assert self.tokenizer is not None
-        if top < 1:
-            raise ConfigError("so many candidates cannot be given", received=top, expected="1 or more")
-        if not self._encoder_decoder:
-            return fill_masks(self.network, self.tokenizer, text, top=top)
-        if blanks := vars(self.config).get("blank_ids"):
-            return fill_in_turn(self.tokenizer, blanks, text, self._written_for_blanks, top=top)
-        return fill_by_writing(self.tokenizer, text, self._written_for_blanks, top=top)
+        tokenizer = self._for_text("fill")
+        write = self._written_for_blanks if self._encoder_decoder else None
+        return fill(self.network, tokenizer, text, write, top=top)
 
     def answer(self, question: str, context: str, *, longest_answer: int = 30, no_answer: bool = False) -> Answer:
         """What ``context`` says to ``question``, in at most ``longest_answer`` tokens; see ``trivium.lm.answering``.
@@ -321,30 +281,26 @@ class LocalModel:
         self, asked: Sequence[tuple[str, str]], *, longest_answer: int = 30, no_answer: bool = False
     ) -> list[Answer]:
         """``answer`` to each (question, context), those of about one length together."""
-        self._require("answer")
-        assert self.tokenizer is not None
-        if longest_answer < 1:
-            raise ConfigError("no answer is so short", received=longest_answer, expected="1 or more")
-        if head_of(self.config) == "span":
-            return answer_spans(
-                self.network,
-                self.tokenizer,
-                asked,
-                longest_answer=longest_answer,
-                no_answer=no_answer,
-                context_tokens=self._trained_context,
-            )
-        return write_answers(functools.partial(self.generate, max_new_tokens=longest_answer), asked)
+        tokenizer = self._for_text("answer")
+        return answer_all(
+            self.network,
+            tokenizer,
+            asked,
+            self.generate,
+            longest_answer=longest_answer,
+            no_answer=no_answer,
+            context_tokens=self._trained_context,
+        )
 
-    def complete(self, prefix: str, suffix: str) -> str:
-        """Not in this release."""
-        raise refusal("complete", self.architecture, self._able, self.tokenizer)
+    def complete(self, prefix: str, suffix: str, **settings: Any) -> str:
+        """What stands between ``prefix`` and ``suffix``; the settings are those of ``generate``."""
+        return self.completions([(prefix, suffix)], **settings)[0].text
+
+    def completions(self, pairs: Sequence[tuple[str, str]], **settings: Any) -> list[Generation]:
+        """``complete`` for each (prefix, suffix), in order; see ``trivium.lm.completing``."""
+        return completions(self._generator, self._for_text("complete"), pairs, **settings)
 
     # Inside ----------------------------------------------------------------------------------------------------
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.network.parameters()).device
 
     @property
     def _trained_context(self) -> int | None:
@@ -356,29 +312,14 @@ class LocalModel:
     def _encoder_decoder(self) -> bool:
         return self.architecture.kind.endswith("encoder-decoder")
 
-    def _read_for_a_vector(self, tokens: Tensor, lengths: Tensor, **told: Tensor) -> Output:
-        if self.architecture.kind == "encoder-decoder" and head_of(self.config) in ("language", "none"):
-            return self.network.read(tokens, lengths=lengths)
-        if self.architecture.kind == "encoder":
-            return self.network(tokens, lengths=lengths, **told)
-        return self.network(tokens, lengths=lengths, state=self._prefixed(*tokens.shape))
-
     def _written_for_blanks(self, ids: list[int], n: int, new_tokens: int) -> list[Generation]:
         return self.generate([ids], max_new_tokens=new_tokens, beams=n, n=n)
-
-    def _prefixed(self, rows: int, length: int) -> State | None:
-        """What texts are read into where the active adapter is a prefix."""
-        if not prefix.prefix_tokens(self.network):
-            return None
-        return prefix.begin_active(self.network, [None] * rows, length)
 
     def _require(self, capability: str) -> None:
         if capability not in self.capabilities:
             raise refusal(capability, self.architecture, self._able, self.tokenizer)
 
-
-def _pieces(request: Request, steps: Iterator[None]) -> Iterator[str]:
-    shown = 0
-    for _ in steps:
-        yield from request.pieces[shown:]
-        shown = len(request.pieces)
+    def _for_text(self, capability: str) -> Tokenizer:
+        self._require(capability)
+        assert self.tokenizer is not None
+        return self.tokenizer

@@ -201,6 +201,6 @@ class LanguageModel(Protocol):
         """What ``context`` says to ``question``, in at most so many tokens; nothing only where ``no_answer`` may be."""
         ...
 
-    def complete(self, prefix: str, suffix: str) -> str:
+    def complete(self, prefix: str, suffix: str, **settings: Any) -> str:
         """What stands between ``prefix`` and ``suffix``."""
         ...

@@ -14,15 +14,16 @@ can be compared:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from trivium.adapters import prefix
-from trivium.errors import DataError, NonFiniteError
+from trivium.errors import DataError, NonFiniteError, Unsupported
+from trivium.lm.filling import mask_id
 from trivium.lm.protocol import Score
-from trivium.lm.reading import masked_hidden
+from trivium.lm.reading import kind_of, masked_hidden
 from trivium.lm.together import TOKENS_AT_ONCE
 from trivium.nn.head import CHUNK_ROWS
 from trivium.nn.output import Output
@@ -67,6 +68,23 @@ def windows(length: int, scored: int, room: int | None, *, context: int) -> Iter
         new = min(room - context, length - end)
         end += new
         yield end - room, end, new
+
+
+def score(
+    network: nn.Module, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], method: Literal["causal", "pseudo"]
+) -> list[Score]:
+    """See ``LocalModel.score``. Raises ``Unsupported`` for a method that does not go with the model."""
+    fitting = "pseudo" if kind_of(network) == "encoder" else "causal"
+    if method != fitting:
+        raise Unsupported(
+            "this model cannot be scored this way", received=f"method={method!r}", expected=f"method={fitting!r}"
+        )
+    if method == "causal":
+        return score_causal(network, tokenizer, pairs)
+    mask = mask_id(tokenizer)
+    if mask is None:
+        raise Unsupported("the vocabulary has no mask token", expected="[MASK] or <mask>")
+    return score_pseudo(network, tokenizer, mask, pairs)
 
 
 # Causal models ------------------------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import Activation
 from trivium.nn.initialise import normal_
 from trivium.nn.output import Output
-from trivium.nn.positions.learned import LearnedPositions
 from trivium.nn.state import State
 from trivium.nn.unpad import unpadded
 from trivium.nn.weight_map import WeightMap
@@ -102,7 +101,7 @@ class Bert(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        self.positions = LearnedPositions(config.context_tokens, config.width)
+        self.positions = bert_parts.positions(config, config.width)
         self.token_types = nn.Embedding(config.token_types, config.width)
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         self.dropout = nn.Dropout(config.dropout)

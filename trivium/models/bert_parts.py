@@ -7,9 +7,17 @@ from torch import nn
 from trivium.nn.classification_head import ClassificationHead, HiddenLayer
 from trivium.nn.feedforward import Activation
 from trivium.nn.masked_head import MaskedHead
+from trivium.nn.positions.learned import LearnedPositions
 from trivium.nn.post_norm_block import PostNormBlock
 from trivium.nn.span_head import SpanHead
 from trivium.nn.tagging_head import TaggingHead
+
+_SINES = 0.1  # beside word vectors that begin at 0.02: what a new network sees first is where things stand
+
+
+def positions(config: Any, width: int, offset: int = 0) -> LearnedPositions:
+    """A vector of each position, beginning as a sinusoid."""
+    return LearnedPositions(config.context_tokens, width, offset, sines=_SINES)
 
 
 def blocks(config: Any) -> nn.ModuleList:

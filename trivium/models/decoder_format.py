@@ -3,14 +3,35 @@
 Most decoders since LLaMA name their tensors as it does, and differ in which of them there are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trivium.errors import ConfigError, Unsupported
-from trivium.nn.weight_map import Entry, Fuse, Rename, WeightMap
+from trivium.nn.weight_map import Entry, Fuse, Rename, Stack, StackFused, WeightMap
 
 Fields = Mapping[str, tuple[str, Any]]
 """Our field -> their field, and what it is where a file says nothing."""
+
+_LLAMA_FIELDS: dict[str, tuple[str, Any]] = {
+    "vocabulary_size": ("vocab_size", 32000),
+    "width": ("hidden_size", 4096),
+    "layers": ("num_hidden_layers", 32),
+    "heads": ("num_attention_heads", 32),
+    "key_value_heads": ("num_key_value_heads", None),
+    "inner_width": ("intermediate_size", 11008),
+    "context_tokens": ("max_position_embeddings", 2048),
+    "norm_epsilon": ("rms_norm_eps", 1e-6),
+    "dropout": ("residual_dropout", 0.0),
+    "attention_dropout": ("attention_dropout", 0.0),
+    "tied": ("tie_word_embeddings", False),
+}
+
+
+def llama_fields(**absent: Any) -> dict[str, tuple[str, Any]]:
+    """What the ``config.json`` of every decoder after LLaMA's pattern has; ``absent`` is what our fields are where a
+    file says nothing, as far as it is not what LLaMA has there."""
+    assert absent.keys() <= _LLAMA_FIELDS.keys(), absent
+    return {ours: (theirs, absent.get(ours, usual)) for ours, (theirs, usual) in _LLAMA_FIELDS.items()}
 
 
 def read_fields(config: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
@@ -21,6 +42,39 @@ def read_fields(config: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
 def write_fields(config: Any, fields: Fields) -> dict[str, Any]:
     """What ``read_fields`` reads back."""
     return {theirs: getattr(config, ours) for ours, (theirs, _) in fields.items()}
+
+
+def write_llama(config: Any, fields: Fields, model_type: str, network: str) -> dict[str, Any]:
+    """The ``config.json`` of a decoder after LLaMA's pattern; ``residual_dropout`` is ours and ignored elsewhere."""
+    return {
+        "model_type": model_type,
+        "architectures": [network],
+        **write_fields(config, fields),
+        "num_key_value_heads": config.groups,
+        "rope_parameters": config.rope.to_hf(),
+        "hidden_act": "silu",
+        # Where nothing is said they would be the published model's, beyond the end of a smaller vocabulary.
+        **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id")),
+    }
+
+
+_FULL, _SLIDING = "full_attention", "sliding_attention"
+
+
+def read_window_layers(config: Mapping[str, Any], layers: int, usual: Callable[[int], bool]) -> tuple[int, ...]:
+    """The layers that see no further than a window, from ``layer_types``; ``usual`` says which they are in a file that
+    is older than that field. ``Unsupported`` for other kinds of layer."""
+    types = config.get("layer_types")
+    if types is None:
+        return tuple(layer for layer in range(layers) if usual(layer))
+    if len(types) != layers or not set(types) <= {_FULL, _SLIDING}:
+        raise Unsupported("layer_types", received=", ".join(types), expected=f"{_FULL} or {_SLIDING}, {layers} times")
+    return tuple(layer for layer, kind in enumerate(types) if kind == _SLIDING)
+
+
+def write_layer_types(window_layers: Sequence[int], layers: int) -> list[str]:
+    """What ``read_window_layers`` reads back."""
+    return [_SLIDING if layer in window_layers else _FULL for layer in range(layers)]
 
 
 def require(config: Mapping[str, Any], **only: Any) -> None:
@@ -55,6 +109,16 @@ def check_heads(config: Any) -> None:
         )
 
 
+def check_window(window_tokens: int | None, window_layers: Sequence[int], layers: int) -> None:
+    """``ConfigError`` for layers with a window of no width, and for ones that there are not."""
+    if window_tokens is None and window_layers:
+        raise ConfigError("the window of some layers has no width", fix="set window_tokens, or leave window_layers out")
+    if window_tokens is not None and window_tokens < 1:
+        raise ConfigError("window_tokens must be at least 1", received=window_tokens)
+    if any(not 0 <= layer < layers for layer in window_layers):
+        raise ConfigError("window_layers are counted from 0", received=window_layers, expected=f"below {layers}")
+
+
 def modules(pairs: Sequence[tuple[str, str]], *, bias: bool = True) -> list[Entry]:
     """The weight, and with ``bias`` the bias, of each pair of modules, ours and theirs."""
     kinds = ("weight", "bias") if bias else ("weight",)
@@ -74,11 +138,39 @@ def llama_attention(sizes: Sequence[int], *, bias: bool = False, output_bias: bo
     return entries + modules([("blocks.{i}.attention.output", layer + "o_proj")], bias=output_bias)
 
 
-def llama_feedforward(inner_width: int, *, bias: bool = False) -> list[Entry]:
-    """The gated ``mlp`` of every layer."""
-    ours, theirs = "blocks.{i}.feedforward.", "model.layers.{i}.mlp."
+def llama_feedforward(inner_width: int, *, bias: bool = False, layer: str = "{i}") -> list[Entry]:
+    """The gated ``mlp`` of every layer, or of the one whose number is given."""
+    ours, theirs = f"blocks.{layer}.feedforward.", f"model.layers.{layer}.mlp."
     gate_up = fused(ours + "gate_up", (theirs + "gate_proj", theirs + "up_proj"), (inner_width, inner_width), bias=bias)
     return gate_up + modules([(ours + "down", theirs + "down_proj")], bias=bias)
+
+
+EXPERT_FIELDS: dict[str, tuple[str, Any]] = {
+    "chosen_experts": ("num_experts_per_tok", 2),
+    "balance_weight": ("router_aux_loss_coef", 0.001),
+    "z_weight": ("router_z_loss_coef", 0.0),
+    "capacity_factor": ("expert_capacity_factor", None),
+}
+"""What mixtures of experts have in common; the last two are ours and ignored elsewhere."""
+
+
+def llama_experts(
+    experts: int,
+    inner_width: int,
+    *,
+    layer: str = "{i}",
+    module: str = "mlp",
+    names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj"),
+) -> list[Entry]:
+    """Router and experts of every layer, or of the one whose number is given, as published files have them: one tensor
+    an expert. ``names`` are those of an expert's gate, up and down."""
+    ours, theirs = f"blocks.{layer}.feedforward.", f"model.layers.{layer}.{module}."
+    gate, up, down = (f"{theirs}experts.{{e}}.{name}.weight" for name in names)
+    return [
+        Rename(f"{ours}router.logits.weight", f"{theirs}gate.weight"),
+        StackFused(f"{ours}gate_up.weight", (gate, up), (inner_width, inner_width), experts),
+        Stack(f"{ours}down.weight", down, experts),
+    ]
 
 
 LLAMA_NORMS = {"attention_norm": "input_layernorm", "feedforward_norm": "post_attention_layernorm"}

@@ -23,7 +23,6 @@ from trivium.nn.initialise import normal_
 from trivium.nn.linear import Linear
 from trivium.nn.masked_head import MaskedHead
 from trivium.nn.output import Output
-from trivium.nn.positions.learned import LearnedPositions
 from trivium.nn.state import State
 from trivium.nn.unpad import unpadded
 from trivium.nn.weight_map import Rename, WeightMap
@@ -113,7 +112,7 @@ class Electra(nn.Module):
         width = config.embedding_width
         if shared is None:
             self.embedding = nn.Embedding(config.vocabulary_size, width)
-            self.positions = LearnedPositions(config.context_tokens, width)
+            self.positions = bert_parts.positions(config, width)
             self.token_types = nn.Embedding(config.token_types, width)
         else:
             self.embedding, self.positions, self.token_types = shared.embedding, shared.positions, shared.token_types

@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported
+from trivium.models.decoder_format import modules, with_head
+from trivium.models.gpt_format import conv1d_blocks
 from trivium.nn.attention.dot_product import attend, attention_probabilities
 from trivium.nn.attention.layout import Layout, causal_layout
 from trivium.nn.decoder import through
@@ -24,7 +26,7 @@ from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
 from trivium.nn.state import KeyValueCache, State
-from trivium.nn.weight_map import Rename, Transpose, WeightMap
+from trivium.nn.weight_map import Rename, WeightMap
 
 _ACTIVATIONS: dict[str, Activation] = {"gelu_new": "gelu_tanh", "gelu": "gelu", "relu": "relu", "silu": "silu"}
 
@@ -223,25 +225,11 @@ SIZES = {
 
 def weight_map(config: GPT2Config) -> WeightMap:
     """Between our names and those of ``GPT2LMHeadModel``, whose linear layers are stored ``[in, out]``."""
-    block, layer = "blocks.{i}.", "transformer.h.{i}."
-    norms = [("attention_norm", "ln_1"), ("feedforward_norm", "ln_2")]
-    linears = [
-        ("attention.qkv", "attn.c_attn"),
-        ("attention.output", "attn.c_proj"),
-        ("feedforward.up", "mlp.c_fc"),
-        ("feedforward.down", "mlp.c_proj"),
-    ]
-    entries: list[Rename | Transpose] = [
+    entries = [
         Rename("embedding.weight", "transformer.wte.weight"),
         Rename("positions.weight", "transformer.wpe.weight"),
-        *(Rename(f"{block}{ours}.weight", f"{layer}{theirs}.weight") for ours, theirs in norms),
-        *(Transpose(f"{block}{ours}.weight", f"{layer}{theirs}.weight") for ours, theirs in linears),
-        *(Rename(f"{block}{ours}.bias", f"{layer}{theirs}.bias") for ours, theirs in norms + linears),
-        Rename("norm.weight", "transformer.ln_f.weight"),
-        Rename("norm.bias", "transformer.ln_f.bias"),
+        *conv1d_blocks(),
+        *modules([("norm", "transformer.ln_f")]),
     ]
-    ignored = ["transformer.h.{i}.attn.bias", "transformer.h.{i}.attn.masked_bias"]  # causal-mask buffers of old files
-    if config.tied:
-        return WeightMap(tuple(entries), config.layers, ("head.weight",), (*ignored, "lm_head.weight"))
-    entries.append(Rename("head.weight", "lm_head.weight"))
-    return WeightMap(tuple(entries), config.layers, (), tuple(ignored))
+    ignored = ("transformer.h.{i}.attn.bias", "transformer.h.{i}.attn.masked_bias")  # causal masks of old files
+    return with_head(entries, config, "lm_head", ignored=ignored)

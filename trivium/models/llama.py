@@ -16,12 +16,13 @@ from trivium.models.decoder_format import (
     check_heads,
     llama_attention,
     llama_feedforward,
+    llama_fields,
     llama_map,
     read_fields,
     require,
-    write_fields,
+    write_llama,
 )
-from trivium.nn.attention.layout import Layout, causal_layout
+from trivium.nn.attention.layout import causal_layout
 from trivium.nn.attention.rotary_attention import RotaryAttention
 from trivium.nn.decoder import through
 from trivium.nn.embedded import embedded
@@ -31,24 +32,14 @@ from trivium.nn.initialise import normal_, smaller_residuals_
 from trivium.nn.norms import RMSNorm
 from trivium.nn.output import Output
 from trivium.nn.positions.rope import Rope, Rotary
-from trivium.nn.state import KeyValueCache, State
+from trivium.nn.pre_norm_block import PreNormBlock
+from trivium.nn.state import State
 from trivium.nn.weight_map import WeightMap
 
-_FIELDS = {
-    "vocabulary_size": ("vocab_size", 32000),
-    "width": ("hidden_size", 4096),
-    "layers": ("num_hidden_layers", 32),
-    "heads": ("num_attention_heads", 32),
-    "key_value_heads": ("num_key_value_heads", None),
+_FIELDS = llama_fields() | {
     "head_width": ("head_dim", None),
-    "inner_width": ("intermediate_size", 11008),
-    "context_tokens": ("max_position_embeddings", 2048),
-    "norm_epsilon": ("rms_norm_eps", 1e-6),
     "attention_bias": ("attention_bias", False),
     "feedforward_bias": ("mlp_bias", False),
-    "dropout": ("residual_dropout", 0.0),
-    "attention_dropout": ("attention_dropout", 0.0),
-    "tied": ("tie_word_embeddings", False),
 }
 
 
@@ -107,50 +98,22 @@ class LlamaConfig:
         return cls(**read_fields(config, _FIELDS), rope=Rope.from_hf(config))
 
     def to_hf(self) -> dict[str, Any]:
-        """The ``config.json`` that ``transformers`` opens (``residual_dropout`` is ours and ignored there)."""
-        return {
-            "model_type": "llama",
-            "architectures": ["LlamaForCausalLM"],
-            **write_fields(self, _FIELDS),
-            "num_key_value_heads": self.groups,
-            "head_dim": self.width_of_head,
-            "rope_parameters": self.rope.to_hf(),
-            "hidden_act": "silu",
-        }
+        """The ``config.json`` that ``transformers`` opens."""
+        return write_llama(self, _FIELDS, "llama", "LlamaForCausalLM") | {"head_dim": self.width_of_head}
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + feedforward(norm(x))."""
-
-    def __init__(self, config: LlamaConfig) -> None:
-        super().__init__()
-        self.attention_norm = RMSNorm(config.width, config.norm_epsilon)
-        self.attention = RotaryAttention(
-            config.width,
-            config.heads,
-            config.groups,
-            config.width_of_head,
-            bias=config.attention_bias,
-            output_bias=config.attention_bias,
-            dropout=config.attention_dropout,
-        )
-        self.after_attention = nn.Identity()  # seat for an adapter
-        self.feedforward_norm = RMSNorm(config.width, config.norm_epsilon)
-        self.feedforward = GatedFeedForward(config.width, config.inner_width, "silu", bias=config.feedforward_bias)
-        self.after_feedforward = nn.Identity()  # seat for an adapter
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        layout: Layout,
-        rotation: Float[Tensor, "2 _ T 1 _"],
-        cache: KeyValueCache | None = None,
-        probabilities: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        mixed = self.attention(self.attention_norm(x), layout, rotation, cache, probabilities)
-        x = x + self.dropout(self.after_attention(mixed))
-        return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
+def _block(config: LlamaConfig) -> PreNormBlock:
+    attention = RotaryAttention(
+        config.width,
+        config.heads,
+        config.groups,
+        config.width_of_head,
+        bias=config.attention_bias,
+        output_bias=config.attention_bias,
+        dropout=config.attention_dropout,
+    )
+    feedforward = GatedFeedForward(config.width, config.inner_width, "silu", bias=config.feedforward_bias)
+    return PreNormBlock(config.width, attention, feedforward, norm_epsilon=config.norm_epsilon, dropout=config.dropout)
 
 
 class Llama(nn.Module):
@@ -161,7 +124,7 @@ class Llama(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.rotary = Rotary(config.rope, config.width_of_head, config.context_tokens)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_epsilon)
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)

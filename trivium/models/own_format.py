@@ -61,6 +61,14 @@ def same_names(names: Iterable[str], *, layers: int = 0, tied: tuple[str, ...] =
     return WeightMap(tuple(Rename(name, name) for name in names), layers, tied)
 
 
+def decoder_names(config: Any, block: Iterable[str], *others: str) -> WeightMap:
+    """The map of a decoder whose files hold our own names: embedding, ``config.layers`` blocks of the tensors
+    ``block``, the last norm, ``others`` outside the blocks, and a head where it is not ``config.tied``."""
+    names = ["embedding.weight", *(f"blocks.{{i}}.{name}" for name in block), "norm.weight", *others]
+    names += ["head.weight"] * (not config.tied)
+    return same_names(names, layers=config.layers, tied=("head.weight",) if config.tied else ())
+
+
 def recurrent_names(layers: int, *, tied: bool, projected: bool = False) -> WeightMap:
     """The map of a recurrent language model: embedding, ``layers`` blocks, a projection where there is one, head."""
     names = ["embedding.weight", *(f"blocks.{{i}}.{name}" for name in KERNEL_NAMES), "head.bias"]

@@ -17,8 +17,8 @@ def through(
     *shared: Any,
     state: State | None,
     collect: Collection[str],
-) -> tuple[Float[Tensor, "B T D"], dict[str, list[Tensor]]]:
-    """What ``blocks`` make of ``x``, and what was asked for on the way.
+) -> tuple[Float[Tensor, "B T _"], dict[str, list[Tensor]]]:
+    """What ``blocks`` make of ``x``, and what was asked for on the way; the last may be of another width (ERNIE 3.0).
 
     Each is called as ``block(x, layout, *shared, cache, probabilities)``: its layer of ``state``, or None, and the list
     that its attention is added to, or None.

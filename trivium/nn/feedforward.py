@@ -50,17 +50,20 @@ class GatedFeedForward(nn.Module):
         super().__init__()
         self.gate_up = Linear(width, 2 * inner_width, bias=bias)
         self.down = Linear(inner_width, width, bias=bias)
-        self.activation, self.dropout = activation, dropout
+        self.activation: Activation = activation
+        self.dropout = dropout
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        inner = self._gated(self.gate_up(x))
+        inner = gated(self.gate_up(x), self.activation)
         return self.down(F.dropout(inner, self.dropout, self.training) if self.dropout else inner)
 
-    def _gated(self, gate_up: Float[Tensor, "... G"]) -> Float[Tensor, "... F"]:
-        if self.activation == "silu" and torch.is_grad_enabled():
-            return _SwiGLU.apply(gate_up)
-        gate, up = gate_up.chunk(2, dim=-1)
-        return ACTIVATIONS[self.activation](gate) * up
+
+def gated(gate_up: Float[Tensor, "... G"], activation: Activation) -> Float[Tensor, "... F"]:
+    """act(gate) * up; gate is the first half of ``gate_up``."""
+    if activation == "silu" and torch.is_grad_enabled():
+        return _SwiGLU.apply(gate_up)
+    gate, up = gate_up.chunk(2, dim=-1)
+    return ACTIVATIONS[activation](gate) * up
 
 
 class _SwiGLU(torch.autograd.Function):

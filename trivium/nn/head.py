@@ -48,10 +48,13 @@ class OutputHead(nn.Module):
     ) -> Float[Tensor, "..."]:
         """Logits ``[..., V]``; given ``targets``, their log-probabilities ``[...]``, or with ``reduce``
         the (weighted) sum of their negative log-likelihoods in nats, or with ``smoothing`` as well ``[2]``:
-        that sum for smoothed targets, and the plain one."""
-        if targets is None:
+        that sum for smoothed targets, and the plain one. ``reduce`` without ``targets``: log Z ``[...]``."""
+        if targets is None and not reduce:
             return _logits(hidden, self.weight, self.bias, self.scale, self.soft_cap)
-        rows, flat = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        if targets is None:
+            return self._log_normaliser(rows).view(hidden.shape[:-1])
+        flat = targets.reshape(-1)
         if reduce:
             row_weights = None if weights is None else weights.reshape(-1)
             options = (self.scale, self.soft_cap, smoothing or 0.0)
@@ -76,6 +79,17 @@ class OutputHead(nn.Module):
     ) -> Float[Tensor, ""]:
         """sum_n w_n * -log p(target_n | hidden_n) in nats; ``w`` is 1 where ``weights`` is not given."""
         return self(hidden, targets, weights, reduce=True)
+
+    def log_normaliser(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
+        """log Z, the logarithm of the sum of exp(logit) over all pieces, differentiable, in chunks."""
+        return self(hidden, reduce=True)
+
+    def _log_normaliser(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+        """The logit of any one piece less its log-probability: here of piece 0."""
+        piece = rows.new_zeros(rows.shape[0], dtype=torch.long)
+        log_prob = _LogProb.apply(rows, self.weight, self.bias, piece, self.scale, self.soft_cap)
+        bias = None if self.bias is None else self.bias[:1]
+        return _logits(rows, self.weight[:1], bias, self.scale, self.soft_cap)[:, 0] - log_prob
 
     def smoothed_nll_sum(
         self, hidden: Float[Tensor, "... D"], targets: Int[Tensor, "..."], smoothing: float

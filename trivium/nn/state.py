@@ -1,9 +1,9 @@
 """What a model remembers between two calls: one row per request, one layer state per layer.
 
 Beam search, continuous batching, prefix reuse and speculative decoding need nothing else than the
-verbs below, whatever the architecture keeps: keys and values, an LSTM's ``(h, c)`` or the memory of an
-encoder. ``take`` and ``join`` copy; ``reserve``, ``first`` and ``put`` are for requests that come and go:
-room is allocated once, the first rows of it are in use, and others are copied into place.
+verbs below, whatever the architecture keeps: keys and values (of a window: ``nn/ring.py``), an LSTM's ``(h, c)`` or
+the memory of an encoder. ``take`` and ``join`` copy; ``reserve``, ``first`` and ``put`` are for requests that come and
+go: room is allocated once, the first rows of it are in use, and others are copied into place.
 
 A state handed to ``forward`` is consumed: its buffers may be written in place, and the caller goes
 on with ``Output.state``. Shapes are static (a cache is allocated once, to its capacity), and every
@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 
 from trivium.errors import Unsupported
 from trivium.nn.memory import Memory, with_rows
+from trivium.nn.ring import WindowCache
 
 
 @runtime_checkable
@@ -81,6 +82,17 @@ class KeyValueCache:
     def capacity(self) -> int:
         """Slots per row."""
         return self.keys.shape[2]
+
+    def append(self, k: Float[Tensor, "B H T K"], v: Float[Tensor, "B H T K"], start: int) -> None:
+        """Writes tokens from position ``start`` on, of every row."""
+        here = slice(start, start + k.shape[2])
+        self.keys[:, :, here], self.values[:, :, here] = k, v
+
+    def place(
+        self, k: Float[Tensor, "M H K"], v: Float[Tensor, "M H K"], rows: Int[Tensor, "M"], positions: Int[Tensor, "M"]
+    ) -> None:
+        """Writes one token each."""
+        self.keys[rows, :, positions], self.values[rows, :, positions] = k, v
 
     def take(self, rows: Int[Tensor, "R"]) -> Self:
         return type(self)(self.keys.index_select(0, rows), self.values.index_select(0, rows))
@@ -188,10 +200,16 @@ class State:
         like: Tensor,
         windows: Sequence[int | None] | None = None,
     ) -> "State":
-        """Empty caches for ``rows`` texts of at most ``capacity`` tokens; a layer with a window (``windows[i]``) never
-        looks further back than that."""
-        caches = [KeyValueCache.empty(rows, heads, capacity, head_width, like=like) for _ in range(layers)]
-        return cls(list(caches), torch.zeros(rows, dtype=torch.long, device=like.device))
+        """Empty caches for ``rows`` texts of at most ``capacity`` tokens; that of a layer with a window
+        (``windows[i]``) does not grow with the text."""
+        windows = [None] * layers if windows is None else windows
+        assert len(windows) == layers, (len(windows), layers)
+        shape = (rows, heads, capacity, head_width)
+        caches: list[LayerState] = [
+            KeyValueCache.empty(*shape, like=like) if window is None else WindowCache.empty(*shape, window, like=like)
+            for window in windows
+        ]
+        return cls(caches, torch.zeros(rows, dtype=torch.long, device=like.device))
 
     @property
     def rows(self) -> int:
@@ -212,7 +230,8 @@ class State:
         """
         span = int(self.lengths.max())
         layers = [
-            layer.reorder(rows, span) if isinstance(layer, KeyValueCache) else layer.take(rows) for layer in self.layers
+            layer.reorder(rows, span) if isinstance(layer, KeyValueCache | WindowCache) else layer.take(rows)
+            for layer in self.layers
         ]
         return State(layers, self.lengths[rows], self.memory)
 

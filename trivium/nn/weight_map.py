@@ -122,6 +122,26 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class StackFused:
+    """Several numbered tensors of theirs an expert (``{e}``): one under another in ours, ``sizes`` rows each, and the
+    experts stacked."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    sizes: tuple[int, ...]
+    count: int
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (self.ours,), tuple(name.replace("{e}", str(e)) for e in range(self.count) for name in self.theirs)
+
+    def to_ours(self, theirs: list[Tensor]) -> list[Tensor]:
+        return [torch.cat(theirs).unflatten(0, (self.count, -1))]
+
+    def to_theirs(self, ours: list[Tensor]) -> list[Tensor]:
+        return [part.contiguous() for expert in ours[0].unbind() for part in expert.split(self.sizes)]
+
+
+@dataclass(frozen=True)
 class Heads:
     """Projections that they keep with the heads apart, ``[D, H, K]`` (XLNet): one under another they are ours,
     ``[n H K, D]``; one that leads back from the heads (``outwards``) is ``[D, H K]``."""
@@ -145,7 +165,7 @@ class Heads:
         return [matrix.reshape(matrix.shape[0], self.heads, -1).contiguous() for matrix in flat]
 
 
-Entry = Rename | Transpose | Row | Fuse | Split | Stack | Heads
+Entry = Rename | Transpose | Row | Fuse | Split | Stack | StackFused | Heads
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ def rearrange(
     The paper trains with a rate of 0.5 to 0.9 and finds no harm to plain generation (section 4). Documents end with
     ``end_id``, which stays at their end; without one the row is one document. This is the paper's context-level variant
     (section 3): cut after packing, so that all three parts are within reach. Each rearranged document is three tokens
-    longer.
+    longer, and one that is cut off by the end of the row four: where a middle ends must be learnt, and a row that is
+    short against its documents would show it only seldom.
     """
     for name, share in (("rate", rate), ("suffix_first", suffix_first)):
         if not 0.0 <= share <= 1.0:
@@ -71,6 +72,7 @@ def rearrange(
             order: Order = "suffix-prefix-middle" if rng.random() < suffix_first else "prefix-suffix-middle"
             first, second = cut_places(len(body), rng)
             body = arranged(body[:first], body[first:second], body[second:], sentinels, order)
+            end = np.full(int(end_id is not None), end_id)
         pieces += [body, end]
     return np.concatenate(pieces)
 

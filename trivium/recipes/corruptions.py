@@ -190,7 +190,7 @@ def _middle(objective: Corruption, text: Text) -> Rows:
         mask = torch.arange(ids.shape[1] - 1) < lengths[:, None]
         return CausalBatch(tokens=ids[:, :-1].contiguous(), targets=ids[:, 1:].contiguous(), mask=mask, lengths=lengths)
 
-    window = longest - len(before) - len(FILL_IN_THE_MIDDLE)
+    window = longest - len(before) - len(FILL_IN_THE_MIDDLE) - int(end is not None)
     return Rows(window_tokens=window, corrupt=corrupt, collate=collate, loss=causal)
 
 

@@ -22,10 +22,11 @@ from trivium.evaluation.tasks import Task, find_task, run_task
 from trivium.evaluation.tasks.records import read_task
 from trivium.evaluation.tasks.run import SHOT_SEED
 from trivium.evaluation.tasks.writing import longest_answer
-from trivium.lm.load import load, saved_folder
+from trivium.lm.hosted.address import is_service
+from trivium.lm.load import load, purpose_of
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import LanguageModel
-from trivium.lm.purpose import PURPOSES, Purpose, purpose_of_folder
+from trivium.lm.purpose import PURPOSES, Purpose
 from trivium.recipes.evaluate_answering import evaluate_answering
 from trivium.recipes.evaluate_classification import evaluate_classification
 from trivium.recipes.evaluate_config import ALSO, MEASURED, TEXT_TASKS, EvaluateConfig, check_settings
@@ -51,7 +52,7 @@ def chosen_task(config: EvaluateConfig) -> str:
 
     Raises `Unsupported` for a purpose that is not the model's, `ConfigError` as `check_settings` does.
     """
-    purpose = purpose_of_folder(saved_folder(config.model))
+    purpose = purpose_of(config.model)
     if config.task in PURPOSES and config.task != purpose and (purpose, config.task) not in ALSO:
         raise Unsupported(
             f"the model is not for {config.task}",
@@ -61,6 +62,13 @@ def chosen_task(config: EvaluateConfig) -> str:
         )
     task = config.task or (purpose if purpose in MEASURED else TEXT_TASKS[0])
     check_settings(config, task)
+    if is_service(str(config.model)) and (task in TEXT_TASKS or task in PURPOSES):
+        raise Unsupported(
+            "a service can only be put questions: what this needs of a model, it does not give",
+            received=f"{task} of {config.model}",
+            expected="a task that is asked, such as gsm8k or boolq",
+            fix="name one with --task, or measure a model on this machine",
+        )
     return task
 
 
@@ -208,10 +216,10 @@ def _loaded(config: EvaluateConfig) -> LocalModel:
 
 def _of_questions(config: EvaluateConfig, task: Task) -> dict[str, Any]:
     assert config.data is not None
-    model = load(config.model, device=config.device, dtype=config.dtype)
+    model = load(str(config.model), device=config.device, dtype=config.dtype)
     records = read_task(config.data, task)
     pool = None if config.shots_data is None else read_task(config.shots_data, task)
-    method = "pseudo" if model.architecture.kind == MASKED else "causal"
+    method = "pseudo" if isinstance(model, LocalModel) and model.architecture.kind == MASKED else "causal"
     asked = cast(LanguageModel, model)
     found = run_task(
         asked, task, records, limit=config.limit, shots=config.shots, pool=pool, method=method, silent=False

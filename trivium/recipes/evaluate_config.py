@@ -16,7 +16,8 @@ class EvaluateConfig:
     """What is measured, on what, and how much context each token sees."""
 
     model: Path
-    """Folder of a model, or of a run (its best checkpoint)."""
+    """Folder of a model, or of a run (its best checkpoint); for tasks that are asked also a service: openai:MODEL,
+    anthropic:MODEL, openai:MODEL@http://127.0.0.1:8000/v1, or a .yaml file of its settings."""
     data: Path | None = None
     """For a classifier texts with labels (.jsonl, .csv, .tsv, or a folder for each label), for a model that estimates
     or embeds with numbers; for a tagger a CoNLL file; for questions a .json file in the form of SQuAD; for a translator

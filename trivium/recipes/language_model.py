@@ -9,6 +9,7 @@ from torch import nn
 from trivium.errors import ConfigError, Unsupported
 from trivium.models import ARCHITECTURES, Architecture, architecture
 from trivium.models.electra_pair import ElectraPair
+from trivium.recipes.parts import PartsConfig
 from trivium.recipes.training import require_at_least
 from trivium.runtime import machine
 from trivium.tokenizers import Tokenizer
@@ -18,12 +19,13 @@ from trivium.tokenizers.special import BLANKS
 # (Shazeer 2020, section 2). In whole multiples, for the sake of matrix products.
 _GATED = (
     *("llama", "modernbert", "mistral", "mixtral", "gemma", "gemma2", "gemma3", "qwen2", "qwen3", "qwen3_moe", "phi3"),
-    *("olmo2", "cohere", "cohere2", "deepseek_v3", "gpt_oss", "palm", "lamda", "grok1"),
+    *("olmo2", "cohere", "cohere2", "deepseek_v3", "gpt_oss", "palm", "lamda", "grok1", "modular"),
 )
 _INNER_MULTIPLE = 32
 _REGULARISED = ("awd_lstm",)
 _OTHER_DROPOUTS = ("embedding_dropout", "attention_dropout", "inner_dropout")
 _NARROW = ("recurrent",)
+_EXPERTS, _CHOSEN = 8, 2
 _KINDS = ("decoder", "recurrent", "bidirectional recurrent", "encoder", "encoder-decoder")
 _ATTENDING = ("decoder", "encoder", "encoder-decoder")
 
@@ -66,6 +68,11 @@ class ModelConfig:
     """Attention heads; null for as many as make them 32 wide."""
     inner_width: int | None = None
     """Width of the feed-forward layers; null for what is usual."""
+    experts: int | None = None
+    """Experts in a layer of a mixture (mixtral, qwen3_moe, gpt_oss, deepseek_v3, grok1); null for 8."""
+    chosen_experts: int | None = None
+    """Experts that each token goes to; null for 2. Where inner_width is not given, that of all of them together is what
+    is usual."""
     embedding_width: int | None = None
     """Width of the embedding of a recurrent model; null for that of its layers."""
     dropout: float | None = None
@@ -73,6 +80,8 @@ class ModelConfig:
     none, and for awd_lstm for the authors' 0.4."""
     tied: bool = True
     """The output weights are the input embedding."""
+    parts: PartsConfig = dataclasses.field(default_factory=PartsConfig)
+    """What modular is built of."""
     regularisation: RegularisationConfig = dataclasses.field(default_factory=RegularisationConfig)
     """The other dropouts and the penalties of awd_lstm."""
 
@@ -94,6 +103,8 @@ def check_model(config: ModelConfig) -> Architecture:
         heads=config.heads,
         inner_width=config.inner_width,
         embedding_width=config.embedding_width,
+        experts=config.experts,
+        chosen_experts=config.chosen_experts,
     )
     _require_rates(config)
     heads = _heads(config)
@@ -121,11 +132,18 @@ def _require_own_settings(config: ModelConfig, entry: Architecture) -> None:
             received=f"embedding_width {config.embedding_width}",
             fix="leave it out",
         )
-    if entry.name == "glm" and (config.inner_width is not None or not config.tied):
+    if not _mixes(entry) and (config.experts is not None or config.chosen_experts is not None):
         raise ConfigError(
-            "the feed-forward layers of glm are four times as wide as its blocks, and its output weights are tied",
-            received=f"inner_width {config.inner_width}, tied {str(config.tied).lower()}",
-            fix="leave both out",
+            f"{entry.name} has no experts",
+            received=f"experts {config.experts}, chosen_experts {config.chosen_experts}",
+            fix="leave both out, or set architecture to mixtral",
+        )
+    _require_present(config, entry)
+    if entry.name != "modular" and config.parts != PartsConfig():
+        raise ConfigError(
+            f"the parts of {entry.name} are those of its paper",
+            received=", ".join(f"parts.{name}" for name in config.parts.changed),
+            fix="leave parts out, or set architecture to modular",
         )
     given = config.regularisation.given
     if given and entry.name not in _REGULARISED:
@@ -135,6 +153,19 @@ def _require_own_settings(config: ModelConfig, entry: Architecture) -> None:
             expected=f"regularisation for {' or '.join(_REGULARISED)}",
             fix="leave regularisation out, or set architecture to awd_lstm",
         )
+
+
+def _require_present(config: ModelConfig, entry: Architecture) -> None:
+    """Refuses to choose where the architecture has one way only (glm, gpt, bloom)."""
+    own = _fields(entry)
+    if config.inner_width is not None and not {"inner_width", "expert_inner_width"} & own:
+        raise ConfigError(
+            f"the feed-forward layers of {entry.name} are four times as wide as its blocks",
+            received=f"inner_width {config.inner_width}",
+            fix="leave it out",
+        )
+    if not config.tied and not {"tied", "sharing"} & own:
+        raise ConfigError(f"the output weights of {entry.name} are tied", received="tied false", fix="leave it out")
 
 
 def _require_rates(config: ModelConfig) -> None:
@@ -155,6 +186,8 @@ def _require_memory(config: ModelConfig, entry: Architecture) -> None:
     matrices, inner = 2, 0
     if entry.kind in _ATTENDING:
         matrices, inner = 4, config.inner_width or _usual_inner_width(entry.name, config.width)
+        if _mixes(entry):
+            inner = _expert_width(config, entry) * (config.experts or _EXPERTS)
     asked = 4 * config.layers * config.width * (matrices * config.width + 2 * inner) / 2**30
     present = machine.total_memory_gib()
     if present is not None and asked > present:
@@ -186,10 +219,11 @@ def build_model(
         "embedding_width": config.embedding_width,
         "dropout": rate,
         **config.regularisation.given,
+        **(config.parts.given if entry.name == "modular" else {}),
     }
     if entry.kind in _ATTENDING:
         wanted |= _attending(config, entry, context_tokens) | dict(ids or {})
-    own = {field.name for field in dataclasses.fields(entry.config_class())}
+    own = _fields(entry)
     settings = {name: value for name, value in wanted.items() if name in own and value is not None}
     if entry.name == "electra":  # its objective is for two networks
         return ElectraPair(entry.config_class()(**settings, head="replaced"))
@@ -217,7 +251,31 @@ def _attending(config: ModelConfig, entry: Architecture, context_tokens: int) ->
         "inner_width": config.inner_width or _usual_inner_width(entry.name, config.width),
         "embedding_width": config.width,
         **dict.fromkeys(_OTHER_DROPOUTS, config.dropout or 0.0),
+        **(_mixing(config, entry) if _mixes(entry) else {}),
     }
+
+
+def _mixes(entry: Architecture) -> bool:
+    """Whether there are experts in it."""
+    return "experts" in _fields(entry) and entry.name != "modular"  # which has them where it is told to
+
+
+def _mixing(config: ModelConfig, entry: Architecture) -> dict[str, Any]:
+    """The settings of experts, of which each architecture has some; where layers without experts have a width of their
+    own, inner_width is theirs."""
+    width = _expert_width(config, entry)
+    own = {"expert_inner_width": width} if "expert_inner_width" in _fields(entry) else {"inner_width": width}
+    groups = {"expert_groups": 1, "chosen_groups": 1}
+    return {"experts": config.experts or _EXPERTS, "chosen_experts": config.chosen_experts or _CHOSEN, **groups, **own}
+
+
+def _expert_width(config: ModelConfig, entry: Architecture) -> int:
+    usual = _usual_inner_width(entry.name, config.width)
+    return config.inner_width or max(1, usual // (config.chosen_experts or _CHOSEN))
+
+
+def _fields(entry: Architecture) -> set[str]:
+    return {field.name for field in dataclasses.fields(entry.config_class())}
 
 
 def _heads(config: ModelConfig) -> int:

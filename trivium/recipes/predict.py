@@ -18,9 +18,11 @@ from typing import Any, Literal
 
 from trivium.checkpoints.model_folder import read_hf_config
 from trivium.errors import ConfigError, DataError, StorageError, Unsupported
-from trivium.lm.load import load, saved_folder
+from trivium.lm.hosted.address import is_service
+from trivium.lm.hosted.model import HostedModel
+from trivium.lm.load import load, purpose_of, saved_folder
 from trivium.lm.local import LocalModel
-from trivium.lm.purpose import Purpose, purpose_of_folder
+from trivium.lm.purpose import Purpose
 from trivium.models import architecture
 from trivium.recipes.texts_to_predict import STDIN, read_texts
 from trivium.recipes.writing import write_texts
@@ -36,7 +38,8 @@ class PredictConfig:
     """Labels, tags, answers, embeds, fills, translates or sums up texts, whichever the model was trained for."""
 
     model: Path
-    """Folder of a model, or of a run (its best checkpoint)."""
+    """Folder of a model, or of a run (its best checkpoint); to embed texts also a service: openai:MODEL, or a .yaml
+    file of its settings."""
     input: str
     """A file of texts: one a line, or .jsonl with "text" in each line; for tagging also "words" there, or a CoNLL
     file (.conll); of pairs "sentence1" and "sentence2"; for questions .jsonl with "question" and "context", or a .json
@@ -88,8 +91,8 @@ def predict(config: PredictConfig, *, silent: bool = True) -> Iterator[Found]:
     if config.output is not None:
         _check_output(config.output, config.input)
     count = None if config.input == STDIN else sum(1 for _ in read_texts(config.input, purpose))
-    model = load(config.model, device=config.device, dtype=config.dtype)
-    if model.tokenizer is None:
+    model = load(str(config.model), device=config.device, dtype=config.dtype)
+    if isinstance(model, LocalModel) and model.tokenizer is None:
         raise Unsupported(
             "the model has no tokenizer, so text cannot be read",
             received=config.model,
@@ -101,9 +104,8 @@ def predict(config: PredictConfig, *, silent: bool = True) -> Iterator[Found]:
 def check_model(config: PredictConfig) -> Purpose:
     """What the model is for. Raises `Unsupported` for one that is for no prediction, and `ConfigError` for settings
     that mean nothing for it; no weight is read."""
-    folder = saved_folder(config.model)
-    purpose = purpose_of_folder(folder)
-    if purpose is None and architecture(str(read_hf_config(folder)["model_type"])).kind == "encoder":
+    purpose, served = purpose_of(config.model), is_service(str(config.model))
+    if purpose is None and not served and _kind(config) == "encoder":
         raise Unsupported(
             "this model is for no prediction: it was trained to find which tokens of a text were replaced",
             received=config.model,
@@ -125,6 +127,10 @@ def check_model(config: PredictConfig) -> Purpose:
     return purpose
 
 
+def _kind(config: PredictConfig) -> str:
+    return architecture(str(read_hf_config(saved_folder(config.model))["model_type"])).kind
+
+
 # Batch by batch ------------------------------------------------------------------------------------------------------
 
 
@@ -136,7 +142,7 @@ def _check_output(output: Path, source: str) -> None:
 
 
 def _answers(
-    config: PredictConfig, model: LocalModel, purpose: Purpose, count: int | None, silent: bool
+    config: PredictConfig, model: LocalModel | HostedModel, purpose: Purpose, count: int | None, silent: bool
 ) -> Iterator[Found]:
     texts, done = read_texts(config.input, purpose), 0
     with _written_to(config.output) as write, bar("predict", count, unit="texts", silent=silent) as progress:
@@ -148,7 +154,9 @@ def _answers(
             progress.advance(len(batch))
 
 
-def _answered_batch(way: "Way", model: LocalModel, batch: list[Any], config: PredictConfig, done: int) -> list[Found]:
+def _answered_batch(
+    way: "Way", model: LocalModel | HostedModel, batch: list[Any], config: PredictConfig, done: int
+) -> list[Found]:
     """What is found of each text. A text that cannot be answered is told by its number in the input, of which ``done``
     were answered before: the model knows only a batch."""
     try:
@@ -206,7 +214,7 @@ def _answered(model: LocalModel, texts: Sequence[Any], config: PredictConfig) ->
         yield {**named, "question": asked.question, "context": asked.context, "answer": told.pop("text"), **told}
 
 
-def _embedded(model: LocalModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
+def _embedded(model: LocalModel | HostedModel, texts: Sequence[Any], config: PredictConfig) -> Iterator[Found]:
     found = model.embeddings(texts)
     for text, vector, cut in zip(texts, found.vectors.tolist(), found.cut_tokens, strict=True):
         yield {"text": text, "vector": vector, "cut_tokens": cut}
@@ -231,7 +239,7 @@ def _written(name: str, model: LocalModel, texts: Sequence[Any], config: Predict
         yield {"text": text, name: written.text, **told}
 
 
-Way = Callable[[LocalModel, Sequence[Any], PredictConfig], Iterator[Found]]
+Way = Callable[[Any, Sequence[Any], PredictConfig], Iterator[Found]]
 
 _WAYS: dict[Purpose, Way] = {
     "classification": _classified,

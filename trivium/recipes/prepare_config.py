@@ -51,7 +51,7 @@ class PrepareConfig:
 
     sources: tuple[str, ...] = (ORIGIN,)
     """Files, folders, archives, hub:owner/name, or - for standard input; "embedded" is the documentation on this
-    machine, "embedded:python" a part of it."""
+    machine, "code" its Python sources, "embedded:python" and "code:python" a part of them."""
     output: Path = Path("data")
     """Folder to write; data prepared there before is replaced."""
     reading: ReadOptions = field(default_factory=ReadOptions)

@@ -86,7 +86,8 @@ class PretrainConfig:
     """Trains a model from nothing on prepared text, or on text that is prepared first."""
 
     data: pathlib.Path
-    """A folder that `trivium prepare` wrote, or a text file or folder of text."""
+    """A folder that `trivium prepare` wrote, a text file or folder of text, or what is on this machine: "embedded", its
+    documentation, or "code", its Python sources."""
     output: pathlib.Path = pathlib.Path("runs")
     """Folder of all runs."""
     run: str = "pretrain"

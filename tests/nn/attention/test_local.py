@@ -58,3 +58,33 @@ def test_a_window_of_padded_rows() -> None:
         one = slice(row, row + 1), slice(None), slice(0, length)
         torch.testing.assert_close(got[one], defined(q[one], k[one], v[one], 3), rtol=0, atol=1e-10)
     assert dense_mask(layout, 2, 12, 3)[1, 0, 5].nonzero().flatten().tolist() == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 8])
+@pytest.mark.parametrize("length", [1, 8, 13, 40])  # the last is cut in blocks
+def test_a_causal_window_is_oneself_and_what_stands_right_before(window: int, length: int) -> None:
+    q, k, v = (x.requires_grad_() for x in qkv(2, length))
+    got = attend_near(q, k, v, window, causal=True)
+    weights = torch.zeros(2, 3, length, length, dtype=torch.float64)
+    for t in range(length):
+        seen = slice(max(0, t - window + 1), t + 1)
+        weights[:, :, t, seen] = torch.softmax((q[:, :, t : t + 1] @ k[:, :, seen].mT)[:, :, 0] / 2, dim=-1)
+    wanted = weights @ v
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-10)
+    upstream = torch.randn_like(wanted)
+    for ours, theirs in zip(
+        torch.autograd.grad(got, (q, k, v), upstream), torch.autograd.grad(wanted, (q, k, v), upstream), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("window", [2, 3, 8])
+def test_a_causal_window_of_documents_in_blocks(window: int) -> None:
+    """Packed by numbers, and packed by slices: what is not of the document is not seen."""
+    segments = torch.tensor([[0] * 17 + [1] * 2 + [2] * 21, [0] * 3 + [1] * 37])
+    q, k, v = qkv(2, 40)
+    layout = plain_layout(q.transpose(1, 2), causal=True, segments=segments)
+    wanted = attention_probabilities(q, k, layout, window=window) @ v
+    numbered = attend_near(q, k, v, window, causal=True, documents=segments)
+    torch.testing.assert_close(numbered, wanted, rtol=0, atol=1e-10)
+    torch.testing.assert_close(attend(q, k, v, layout, window=window), wanted, rtol=0, atol=1e-10)

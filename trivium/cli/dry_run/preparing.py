@@ -4,7 +4,7 @@ import pathlib
 from collections import Counter
 from typing import Any
 
-from trivium.data.embedded import ORIGIN
+from trivium.data import embedded, python_sources
 from trivium.data.readers import Part, list_parts
 from trivium.recipes.prepare import PrepareConfig
 
@@ -17,7 +17,7 @@ def preparing(config: PrepareConfig) -> dict[str, Any]:
     files = size = 0
     passed: Counter[str] = Counter()
     for source in config.sources:
-        unknown = _unknown_size(source)
+        unknown = unknown_size(source)
         if unknown is not None:
             sources[source] = unknown
             continue
@@ -33,12 +33,13 @@ def preparing(config: PrepareConfig) -> dict[str, Any]:
     return {**facts, "output": str(config.output)}
 
 
-def _unknown_size(source: str) -> str | None:
+def unknown_size(source: str) -> str | None:
     """Why the size of a source is not known before it is read; None where it is."""
     if source == _STDIN:
         return "standard input: known when it has ended"
     if source.startswith(_HUB):
         return "of the hub: known when it is downloaded"
-    if source.partition(":")[0] == ORIGIN and not pathlib.Path(source).exists():
-        return "the documentation on this machine: known when it is gathered"
+    gathered = {embedded.ORIGIN: "the documentation", python_sources.ORIGIN: "the Python sources"}
+    if (kind := gathered.get(source.partition(":")[0])) is not None and not pathlib.Path(source).exists():
+        return f"{kind} on this machine: known when it is gathered"
     return None

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from trivium.cli.dry_run.network import MIB, count, moments, saved
+from trivium.cli.dry_run.preparing import unknown_size
 from trivium.cli.dry_run.using import data_facts
 from trivium.data.prepared import MANIFEST, Prepared, open_prepared
 from trivium.errors import ConfigError, DataError
@@ -64,7 +65,9 @@ def pretraining(config: PretrainConfig) -> dict[str, Any]:
             row_tokens = _text_tokens(config, objective, prepared, ids)
     else:
         pieces, ids = _planned_vocabulary(config)
-        facts["data"] = {**data_facts(config.data), "prepared": "first, with a vocabulary of its own"}
+        unknown = unknown_size(str(config.data))
+        found = data_facts(config.data) if unknown is None else {"size": unknown}
+        facts["data"] = {**found, "prepared": "first, with a vocabulary of its own"}
     with torch.device("meta"):
         network = build_model(config.model, pieces, context, ids=ids)
     here = begin(config, processes.place())

@@ -12,6 +12,8 @@ from trivium.data.shards import TokenStore
 from trivium.errors import DataError
 from trivium.generation.resolve import resolve
 from trivium.generation.settings import GenerationSettings
+from trivium.lm.hosted.address import is_service, read_service
+from trivium.lm.hosted.asking import settings_of
 from trivium.lm.load import stated_generation
 from trivium.recipes.evaluate import TEXT_TASKS, EvaluateConfig, chosen_task
 from trivium.recipes.predict import PredictConfig, check_model
@@ -23,6 +25,9 @@ _EXAMPLE_PROMPT = 256
 
 def generating(settings: Any, prompts: Sequence[str] | None = None) -> dict[str, Any]:
     """Of a `GenerateConfig`; `prompts` where they are known. Raises `UserError` for a model that cannot be used."""
+    if is_service(settings.model):
+        known = {"prompts": len(prompts)} if prompts else {}
+        return {**_served(settings.model), **known, "choosing": _chosen_by_service(settings, settings.arguments(None))}
     model = saved(settings.model, settings.device, settings.dtype)
     # A model that is given ids only has none.
     tokenizer = model.tokenizer() if prompts or settings.sampling.holds_text else None
@@ -45,6 +50,11 @@ def _drafting(draft: str, settings: Any) -> str:
 
 def chatting(settings: Any) -> dict[str, Any]:
     """Of a `ChatConfig`. Raises `UserError` for a model that cannot be used."""
+    if is_service(settings.model):
+        return {
+            **_served(settings.model),
+            "choosing": _chosen_by_service(settings, settings.sampling.arguments(None)),
+        }
     model = saved(settings.model, settings.device, settings.dtype)
     tokenizer = model.tokenizer() if settings.sampling.holds_text else None
     chosen = _resolved(model, settings.sampling.arguments(tokenizer))
@@ -56,6 +66,8 @@ def chatting(settings: Any) -> dict[str, Any]:
 def predicting(settings: PredictConfig) -> dict[str, Any]:
     """Of `trivium predict`. Raises `UserError` for a model or texts that cannot be used."""
     purpose = check_model(settings)
+    if is_service(str(settings.model)):
+        return {**_served(str(settings.model)), "for": purpose}
     model = saved(settings.model, settings.device, settings.dtype)
     model.tokenizer()
     facts = {**model.facts(), "weights_mib": round(model.weights_mib(), 3), "for": purpose}
@@ -68,6 +80,8 @@ def evaluating(settings: EvaluateConfig) -> dict[str, Any]:
     """Of an `EvaluateConfig`. Raises `UserError` for a model or data that cannot be used."""
     assert settings.data is not None
     task = chosen_task(settings)
+    if is_service(str(settings.model)):
+        return {**_served(str(settings.model)), "task": task}
     model = saved(settings.model, settings.device, settings.dtype)
     facts = {**model.facts(), "weights_mib": round(model.weights_mib(), 3), "task": task}
     if task in TEXT_TASKS:
@@ -77,6 +91,17 @@ def evaluating(settings: EvaluateConfig) -> dict[str, Any]:
     if not files:
         raise DataError("there are no examples here", received=settings.data, fix="check the path")
     return facts | {"data": {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}}
+
+
+def _served(name: str) -> dict[str, Any]:
+    """Of a model that is reached as a service; it is not asked, and no key is read."""
+    service = read_service(name)
+    limit = service.spending.limit
+    return {"model": service.name, "address": service.url, "limit": "none" if limit is None else limit}
+
+
+def _chosen_by_service(settings: Any, asked: Mapping[str, Any]) -> list[str]:
+    return choosing(settings_of(read_service(settings.model), **asked))
 
 
 def data_facts(data: pathlib.Path) -> dict[str, Any]:

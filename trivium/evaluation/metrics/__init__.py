@@ -14,6 +14,7 @@ from trivium.evaluation.metrics.calibration import calibration
 from trivium.evaluation.metrics.chrf import chrf
 from trivium.evaluation.metrics.correlation import correlation
 from trivium.evaluation.metrics.diversity import distinct, repetition, self_bleu
+from trivium.evaluation.metrics.edit_similarity import edit_similarity
 from trivium.evaluation.metrics.entity_f1 import entity_f1
 from trivium.evaluation.metrics.exact_match import exact_match
 from trivium.evaluation.metrics.f1 import f1
@@ -29,6 +30,7 @@ __all__ = [
     "chrf",
     "correlation",
     "distinct",
+    "edit_similarity",
     "entity_f1",
     "exact_match",
     "f1",

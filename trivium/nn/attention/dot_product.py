@@ -9,7 +9,9 @@ from torch import Tensor
 from trivium.nn.attention.kernel import Bias, Scoring, probabilities, weigh
 from trivium.nn.attention.layout import Layout
 from trivium.nn.attention.local import attend_near, near
-from trivium.nn.state import KeyValueCache
+from trivium.nn.attention.packed import each_document
+from trivium.nn.attention.past import attend_past
+from trivium.nn.attention.remembered import Cache, attend_remembered, write
 
 
 def attend(
@@ -18,7 +20,7 @@ def attend(
     v: Float[Tensor, "B G T W"],
     layout: Layout,
     *,
-    cache: KeyValueCache | None = None,
+    cache: Cache | None = None,
     scale: float | None = None,
     bias: Bias | None = None,
     window: int | None = None,
@@ -35,18 +37,16 @@ def attend(
     """
     how = Scoring(scale, bias, window, soft_cap, sinks, dropout)
     if not layout.causal and window is not None:
-        assert cache is None and bias is None, "an encoder's window needs neither"
+        assert cache is None and bias is None and how.plain, "an encoder's window is of plain scores"
         return _attend_both_sides(q, k, v, layout, how)
     if cache is not None:
+        if not layout.fresh:
+            return attend_remembered(q, k, v, cache, layout, how)
         write(cache, k, v, layout)
     if layout.slices is not None:
-        if layout.fresh or cache is None:
-            return _attend_slices(q, k, v, layout, how)
-        return _attend_ragged(q, cache, layout, how)
-    if not layout.fresh and cache is not None:
-        return _attend_cached(q, cache, layout, how)
+        return _attend_slices(q, k, v, layout, how)
     if layout.causal:
-        return _attend_whole(q, k, v, how, layout.positions)
+        return attend_past(q, k, v, how)
     added = None if bias is None else bias(layout.positions, layout.key_positions)
     return weigh(q, k, v, how, mask=layout.mask, added=added)
 
@@ -145,46 +145,6 @@ def dense_mask(layout: Layout, rows: int, length: int, window: int | None = None
     return visible
 
 
-def write(cache: KeyValueCache, k: Tensor, v: Tensor, layout: Layout) -> None:
-    """Puts new keys and values where ``layout`` says."""
-    assert layout.span <= cache.capacity, (
-        f"{layout.span} tokens in a cache of {cache.capacity}: allocate a larger state"
-    )
-    if layout.start is not None:
-        end = layout.start + k.shape[2]
-        cache.keys[:, :, layout.start : end] = k
-        cache.values[:, :, layout.start : end] = v
-        return
-    assert layout.rows is not None and layout.slots is not None and layout.sources is not None
-    heads, width = k.shape[1], k.shape[3]
-    cache.keys[layout.rows, :, layout.slots] = k.transpose(1, 2).reshape(-1, heads, width)[layout.sources]
-    cache.values[layout.rows, :, layout.slots] = v.transpose(1, 2).reshape(-1, heads, width)[layout.sources]
-
-
-def _attend_whole(q: Tensor, k: Tensor, v: Tensor, how: Scoring, positions: Int[Tensor, "_ T"]) -> Tensor:
-    """Texts from their beginning, each token after those before it."""
-    length, window = q.shape[2], how.window
-    added = None if how.bias is None else how.bias(positions, torch.arange(length, device=q.device))
-    if window is None or length <= window:
-        return weigh(q, k, v, how, added=added, causal=True)
-    if how.plain and added is None:
-        return attend_near(q, k, v, window, causal=True, scale=how.scale, dropout=how.dropout)
-    places = torch.arange(length, device=q.device)
-    return weigh(q, k, v, how, mask=near(places, places, window, causal=True), added=added)
-
-
-def _attend_cached(q: Tensor, cache: KeyValueCache, layout: Layout, how: Scoring) -> Tensor:
-    """New tokens of rows that were read before; what lies before every row's window is not touched."""
-    begin, mask = 0, layout.mask
-    if how.window is not None:
-        begin = max(0, int(layout.positions.min()) - how.window + 1)
-        seen = near(layout.positions, layout.key_positions[begin:], how.window, causal=True)[:, None]
-        mask = seen if mask is None else mask[..., begin:] & seen
-    keys, values = cache.keys[:, :, begin : layout.span], cache.values[:, :, begin : layout.span]
-    added = None if how.bias is None else how.bias(layout.positions, layout.key_positions[begin:])
-    return weigh(q, keys, values, how, mask=mask, added=added)
-
-
 def _attend_both_sides(q: Tensor, k: Tensor, v: Tensor, layout: Layout, how: Scoring) -> Tensor:
     """Near keys only, of an encoder; packed documents need not be cut apart for it, unless all are short."""
     window = how.window
@@ -200,44 +160,12 @@ def _attend_both_sides(q: Tensor, k: Tensor, v: Tensor, layout: Layout, how: Sco
 
 
 def _attend_slices(q: Tensor, k: Tensor, v: Tensor, layout: Layout, how: Scoring) -> Tensor:
-    """Each packed document by itself, equal lengths together, put back by one gather."""
-    assert layout.slices is not None
-    rows, heads, length, _ = q.shape
-    # Gathered once and then cut: a gather for each group would have autograd fill a whole tensor with zeros for each.
-    sizes = [group.numel() for group in layout.slices.groups]
-    sorted_q, sorted_k, sorted_v = (
-        x.transpose(1, 2).reshape(rows * length, x.shape[1], x.shape[3])[layout.slices.order].split(sizes)
-        for x in (q, k, v)
-    )
-    pieces = []
-    for group, *parts in zip(layout.slices.groups, sorted_q, sorted_k, sorted_v, strict=True):
-        count, size = group.shape
-        gq, gk, gv = (x.unflatten(0, (count, size)).transpose(1, 2) for x in parts)  # [n, H, L, K]
-        positions = torch.arange(size, device=q.device)
+    """Each packed document by itself."""
+
+    def own(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         if layout.causal:
-            out = _attend_whole(gq, gk, gv, how, positions[None])
-        else:
-            added = None if how.bias is None else how.bias(positions[None], positions)
-            out = weigh(gq, gk, gv, how, added=added)
-        pieces.append(out.transpose(1, 2).flatten(0, 1))
-    out = torch.cat(pieces)[layout.slices.inverse]
-    return out.view(rows, length, heads, v.shape[3]).transpose(1, 2)
+            return attend_past(q, k, v, how)
+        positions = torch.arange(q.shape[2], device=q.device)
+        return weigh(q, k, v, how, added=None if how.bias is None else how.bias(positions[None], positions))
 
-
-def _attend_ragged(q: Tensor, cache: KeyValueCache, layout: Layout, how: Scoring) -> Tensor:
-    """New tokens of several rows (``[1, N]``) over the rows' caches: one product a row."""
-    assert layout.slices is not None and layout.rows is not None
-    out = q.new_empty(*q.shape[:3], cache.values.shape[3])
-    for group in layout.slices.groups:
-        for piece in group:
-            row, begin, size = int(layout.rows[piece[0]]), int(piece[0]), piece.shape[0]
-            positions = layout.positions[:, begin : begin + size]
-            span = int(positions[0, -1]) + 1
-            first = 0 if how.window is None else max(0, int(positions[0, 0]) - how.window + 1)
-            keys, values = cache.keys[row : row + 1, :, first:span], cache.values[row : row + 1, :, first:span]
-            slots = torch.arange(first, span, device=q.device)
-            mask = near(positions[0], slots, how.window or span, causal=True)[None, None]
-            added = None if how.bias is None else how.bias(positions, slots)
-            part = q[:, :, begin : begin + size]
-            out[:, :, begin : begin + size] = weigh(part, keys, values, how, mask=mask, added=added)
-    return out
+    return each_document(own, q, k, v, layout)

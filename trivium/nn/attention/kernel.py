@@ -15,7 +15,8 @@ from torch import Tensor
 Bias = Callable[[Int[Tensor, "..."], Int[Tensor, "..."]], Float[Tensor, "..."]]
 """``bias(query_positions [.., T], key_positions [.., S]) -> [.., H, T, S]``, added to the scores (T5, ALiBi)."""
 
-_PIECE = 256  # queries
+PIECE = 256
+"""Queries whose scores are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def weigh(
     """
     heads, groups, length = q.shape[1], k.shape[1], q.shape[2]
     if not how.plain:
-        return _written_out(q, k, v, how, mask, added, causal)
+        assert not causal, "what goes in pieces is given its masks"
+        return _written_out(q, k, v, how, mask, added)
     if added is not None:
         mask, causal = _additive(mask, added, causal, length, k.shape[2]), False
     if groups != heads and length == 1 and added is None and how.dropout == 0.0:
@@ -81,7 +83,17 @@ def probabilities(
 ) -> Float[Tensor, "B H T S"]:
     """What ``weigh`` weighs the values by, before dropout; 0 throughout for a query that sees nothing."""
     scale = q.shape[-1] ** -0.5 if how.scale is None else how.scale
-    scores = q @ repeat_heads(k, q.shape[1]).transpose(-1, -2) * scale
+    return weights_of(_by_key_head(q * scale, k.transpose(-1, -2)), how, mask=mask, added=added)
+
+
+def weights_of(
+    scores: Float[Tensor, "B H T S"],
+    how: Scoring,
+    *,
+    mask: Bool[Tensor, "... S"] | None,
+    added: Float[Tensor, "... S"] | None = None,
+) -> Float[Tensor, "B H T S"]:
+    """The softmax of scores that were scaled; 0 throughout for a query that sees nothing."""
     if how.soft_cap is not None:
         scores = how.soft_cap * torch.tanh(scores / how.soft_cap)
     if added is not None:
@@ -102,19 +114,21 @@ def repeat_heads(k: Float[Tensor, "B G S K"], heads: int) -> Float[Tensor, "B H 
     return k[:, :, None].expand(-1, -1, heads // groups, -1, -1).reshape(rows, heads, length, width)
 
 
-def _written_out(
-    q: Tensor, k: Tensor, v: Tensor, how: Scoring, mask: Tensor | None, added: Tensor | None, causal: bool
-) -> Tensor:
-    length = q.shape[2]
-    if causal:
-        past = torch.ones(length, k.shape[2], dtype=torch.bool, device=q.device).tril()
-        mask = past if mask is None else mask & past
-    values, pieces = repeat_heads(v, q.shape[1]), []
-    for begin in range(0, length, _PIECE):
-        here = slice(begin, begin + _PIECE)
+def _written_out(q: Tensor, k: Tensor, v: Tensor, how: Scoring, mask: Tensor | None, added: Tensor | None) -> Tensor:
+    pieces = []
+    for begin in range(0, q.shape[2], PIECE):
+        here = slice(begin, begin + PIECE)
         weights = probabilities(q[:, :, here], k, how, mask=_rows(mask, here), added=_rows(added, here))
-        pieces.append(F.dropout(weights, how.dropout) @ values if how.dropout else weights @ values)
-    return torch.cat(pieces, dim=2)
+        pieces.append(_by_key_head(F.dropout(weights, how.dropout) if how.dropout else weights, v))
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)
+
+
+def _by_key_head(x: Float[Tensor, "B H T N"], y: Float[Tensor, "B G N M"]) -> Float[Tensor, "B H T M"]:
+    """x y, where several heads share one of ``y``, which is not repeated for it."""
+    heads, groups = x.shape[1], y.shape[1]
+    if heads == groups:
+        return x @ y
+    return (x.unflatten(1, (groups, -1)).flatten(2, 3) @ y).unflatten(2, (heads // groups, -1)).flatten(1, 2)
 
 
 def _rows(x: Tensor | None, here: slice) -> Tensor | None:

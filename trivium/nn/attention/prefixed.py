@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from trivium.nn.attention.dot_product import write
 from trivium.nn.attention.layout import Layout
+from trivium.nn.attention.remembered import write
 from trivium.nn.ragged import Ragged
 from trivium.nn.state import KeyValueCache
 

@@ -1,15 +1,16 @@
 """Causal attention with rotary positions, as the decoders since GPT-J have it."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from trivium.nn.attention.dot_product import attend, attention_probabilities
 from trivium.nn.attention.layout import Layout
+from trivium.nn.attention.remembered import Cache
 from trivium.nn.linear import Linear
 from trivium.nn.norms import RMSNorm
 from trivium.nn.positions.rope import rotate
-from trivium.nn.state import KeyValueCache
 
 
 class RotaryAttention(nn.Module):
@@ -57,7 +58,7 @@ class RotaryAttention(nn.Module):
         x: Float[Tensor, "B T D"],
         layout: Layout,
         rotation: Float[Tensor, "2 _ T 1 _"] | None,
-        cache: KeyValueCache | None = None,
+        cache: Cache | None = None,
         probabilities: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """``probabilities`` gets those of this layer, for people to look at; only without a cache."""
@@ -92,3 +93,16 @@ class NormOverHeads(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T H K"]) -> Float[Tensor, "B T H K"]:
         return self.norm(x.flatten(-2)).view(x.shape)
+
+
+class LayerNormOfHeads(nn.Module):
+    """Layer norm of each head of a token by itself, with a gain for each feature of each head and no bias (Command
+    R+)."""
+
+    def __init__(self, heads: int, head_width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(heads, head_width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Float[Tensor, "B T H K"]) -> Float[Tensor, "B T H K"]:
+        return F.layer_norm(x, x.shape[-1:], eps=self.epsilon) * self.weight

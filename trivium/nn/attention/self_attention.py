@@ -5,19 +5,30 @@ from torch import Tensor, nn
 
 from trivium.nn.attention.dot_product import attend, attention_probabilities
 from trivium.nn.attention.layout import Layout
+from trivium.nn.attention.remembered import Cache
 from trivium.nn.linear import Linear
-from trivium.nn.state import KeyValueCache
 
 
 class SelfAttention(nn.Module):
-    """Every token looks at what the layout lets it see, with ``heads`` heads and a bias in each projection."""
+    """Every token looks at what the layout lets it see, with ``heads`` heads; ``scale`` and ``window`` are those of
+    `Scoring`."""
 
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        bias: bool = True,
+        output_bias: bool = True,
+        scale: float | None = None,
+        window: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.heads, self.head_width = heads, width // heads
-        self.qkv = Linear(width, 3 * width)
-        self.output = Linear(width, width)
-        self.dropout = dropout
+        self.qkv = Linear(width, 3 * width, bias=bias)
+        self.output = Linear(width, width, bias=output_bias)
+        self.scale, self.window, self.dropout = scale, window, dropout
 
     def project(self, x: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each ``[B, H, T, K]``."""
@@ -28,12 +39,13 @@ class SelfAttention(nn.Module):
         self,
         x: Float[Tensor, "B T D"],
         layout: Layout,
-        cache: KeyValueCache | None = None,
+        cache: Cache | None = None,
         probabilities: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """``probabilities`` gets those of this layer, for people to look at; only without a cache."""
         q, k, v = self.project(x)
+        how = {"scale": self.scale, "window": self.window}
         if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout))
-        mixed = attend(q, k, v, layout, cache=cache, dropout=self.dropout if self.training else 0.0)
+            probabilities.append(attention_probabilities(q, k, layout, **how))
+        mixed = attend(q, k, v, layout, cache=cache, dropout=self.dropout if self.training else 0.0, **how)
         return self.output(mixed.transpose(1, 2).flatten(2))

@@ -46,15 +46,16 @@ class RelativeBias(nn.Module):
         longest = torch.arange(max((group.shape[1] for group in layout.slices.groups), default=0))
         longest = longest.to(layout.positions.device)
         whole = self(longest, longest)
-        corners: dict[int, Tensor] = {}
+        corners: dict[tuple[int, int], Tensor] = {}
 
         def bias(queries: Tensor, keys: Tensor) -> Tensor:
             if queries is layout.positions:  # of the whole row, to be looked at
                 return self(queries, keys)
-            size = keys.shape[-1]
-            if size not in corners:  # one view for all layers: its gradient goes back into the whole once
-                corners[size] = whole[None, :, :size, :size]
-            return corners[size]
+            # The last query stands where the last key does; a long document comes in pieces of its queries.
+            length, span = queries.shape[-1], keys.shape[-1]
+            if (length, span) not in corners:  # one view for all layers: its gradient goes back into the whole once
+                corners[length, span] = whole[None, :, span - length : span, :span]
+            return corners[length, span]
 
         return bias
 

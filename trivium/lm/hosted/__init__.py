@@ -1,0 +1,1 @@
+"""Models that are reached as a service: the same `LanguageModel` over a network."""

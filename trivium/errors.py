@@ -10,7 +10,8 @@
             ├── TokenizerError       a vocabulary that does not fit
             ├── CheckpointError      a checkpoint folder that is absent, truncated or altered
             ├── StorageError         no space, no permission, no such folder
-            └── Unsupported          a capability that this model, machine or release does not have
+            ├── Unsupported          a capability that this model, machine or release does not have
+            └── ServiceError         a service that answered wrongly or not at all, exit code 1 (trivium.lm.hosted)
 
 A `UserError` has four parts, each on a line of its own, and the last three only where there is something to say:
 

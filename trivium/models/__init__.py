@@ -26,7 +26,7 @@ class Architecture:
     """One row of the table: where an architecture comes from and where it is found here."""
 
     name: str
-    """The name people use, also the file's."""
+    """The name people use, also the file's in this folder."""
     year: int
     """Year of the paper."""
     paper: str
@@ -35,30 +35,29 @@ class Architecture:
     """Who published it."""
     kind: Kind
     """What it is built as."""
-    module: str
-    """Module that holds it."""
     model: str
-    """Class of the network."""
-    config: str
-    """Class of its configuration."""
+    """Class of the network; that of its configuration is called the same with ``Config`` behind it."""
     model_types: tuple[str, ...]
     """Values of ``model_type`` in a ``config.json`` that mean it; the first is the one written."""
 
     def model_class(self) -> Any:
         """The network's class; imports its file."""
-        return getattr(importlib.import_module(self.module), self.model)
+        return getattr(self._module(), self.model)
 
     def config_class(self) -> Any:
         """The configuration's class; imports its file."""
-        return getattr(importlib.import_module(self.module), self.config)
+        return getattr(self._module(), f"{self.model}Config")
 
     def weight_map(self, config: Any) -> Any:
         """The map between our tensor names and Hugging Face's for this configuration."""
-        return importlib.import_module(self.module).weight_map(config)
+        return self._module().weight_map(config)
 
     def sizes(self) -> dict[str, Any]:
         """Published configurations by name; empty where the file defines none."""
-        return dict(vars(importlib.import_module(self.module)).get("SIZES", {}))
+        return dict(vars(self._module()).get("SIZES", {}))
+
+    def _module(self) -> Any:
+        return importlib.import_module(f"{__name__}.{self.name}")
 
 
 ARCHITECTURES: tuple[Architecture, ...] = (
@@ -68,9 +67,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Elman 1990, Finding Structure in Time; as a language model Mikolov et al. 2010",
         developer="University of California, San Diego; Brno University of Technology",
         kind="recurrent",
-        module="trivium.models.rnn",
         model="RNN",
-        config="RNNConfig",
         model_types=("trivium-rnn",),
     ),
     Architecture(
@@ -79,9 +76,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Hochreiter and Schmidhuber 1997, Long Short-Term Memory; as a language model Zaremba et al. 2014",
         developer="TU Munich, IDSIA",
         kind="recurrent",
-        module="trivium.models.lstm",
         model="LSTM",
-        config="LSTMConfig",
         model_types=("trivium-lstm",),
     ),
     Architecture(
@@ -90,9 +85,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder; Chung et al. 2014",
         developer="Université de Montréal",
         kind="recurrent",
-        module="trivium.models.gru",
         model="GRU",
-        config="GRUConfig",
         model_types=("trivium-gru",),
     ),
     Architecture(
@@ -101,9 +94,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder",
         developer="Université de Montréal",
         kind="recurrent encoder-decoder",
-        module="trivium.models.cho",
         model="Cho",
-        config="ChoConfig",
         model_types=("trivium-cho",),
     ),
     Architecture(
@@ -112,9 +103,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks",
         developer="Google",
         kind="recurrent encoder-decoder",
-        module="trivium.models.sutskever",
         model="Sutskever",
-        config="SutskeverConfig",
         model_types=("trivium-sutskever",),
     ),
     Architecture(
@@ -123,9 +112,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Kim 2014, Convolutional Neural Networks for Sentence Classification",
         developer="New York University",
         kind="classifier",
-        module="trivium.models.text_cnn",
         model="TextCNN",
-        config="TextCNNConfig",
         model_types=("trivium-text-cnn",),
     ),
     Architecture(
@@ -134,9 +121,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Huang et al. 2015, Bidirectional LSTM-CRF Models for Sequence Tagging; Graves and Schmidhuber 2005",
         developer="Baidu Research; IDSIA, TU Munich",
         kind="classifier",
-        module="trivium.models.bilstm",
         model="BiLSTM",
-        config="BiLSTMConfig",
         model_types=("trivium-bilstm",),
     ),
     Architecture(
@@ -145,9 +130,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate",
         developer="Jacobs University Bremen, Université de Montréal",
         kind="recurrent encoder-decoder",
-        module="trivium.models.seq2seq",
         model="Seq2Seq",
-        config="Seq2SeqConfig",
         model_types=("trivium-seq2seq",),
     ),
     Architecture(
@@ -156,9 +139,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation",
         developer="Stanford University",
         kind="recurrent encoder-decoder",
-        module="trivium.models.luong",
         model="Luong",
-        config="LuongConfig",
         model_types=("trivium-luong",),
     ),
     Architecture(
@@ -167,9 +148,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Vaswani et al. 2017, Attention Is All You Need; Marian: Junczys-Dowmunt et al. 2018",
         developer="Google; Adam Mickiewicz University, University of Edinburgh",
         kind="encoder-decoder",
-        module="trivium.models.transformer",
         model="Transformer",
-        config="TransformerConfig",
         model_types=("marian", "trivium-transformer"),
     ),
     Architecture(
@@ -178,9 +157,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models",
         developer="Salesforce Research",
         kind="recurrent",
-        module="trivium.models.awd_lstm",
         model="AWDLSTM",
-        config="AWDLSTMConfig",
         model_types=("trivium-awd-lstm",),
     ),
     Architecture(
@@ -189,9 +166,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Peters et al. 2018, Deep contextualized word representations (ELMo)",
         developer="Allen Institute for AI, University of Washington",
         kind="bidirectional recurrent",
-        module="trivium.models.bilm",
         model="BiLM",
-        config="BiLMConfig",
         model_types=("trivium-bilm",),
     ),
     Architecture(
@@ -200,9 +175,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Radford et al. 2018, Improving Language Understanding by Generative Pre-Training",
         developer="OpenAI",
         kind="decoder",
-        module="trivium.models.gpt",
         model="GPT",
-        config="GPTConfig",
         model_types=("openai-gpt",),
     ),
     Architecture(
@@ -211,9 +184,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Devlin et al. 2018, BERT: Pre-training of Deep Bidirectional Transformers",
         developer="Google",
         kind="encoder",
-        module="trivium.models.bert",
         model="Bert",
-        config="BertConfig",
         model_types=("bert",),
     ),
     Architecture(
@@ -222,9 +193,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Radford et al. 2019, Language Models are Unsupervised Multitask Learners",
         developer="OpenAI",
         kind="decoder",
-        module="trivium.models.gpt2",
         model="GPT2",
-        config="GPT2Config",
         model_types=("gpt2",),
     ),
     Architecture(
@@ -233,9 +202,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Yang et al. 2019, XLNet: Generalized Autoregressive Pretraining for Language Understanding",
         developer="Carnegie Mellon University, Google",
         kind="encoder",
-        module="trivium.models.xlnet",
         model="XLNet",
-        config="XLNetConfig",
         model_types=("xlnet",),
     ),
     Architecture(
@@ -244,9 +211,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Sun et al. 2019, ERNIE: Enhanced Representation through Knowledge Integration",
         developer="Baidu",
         kind="encoder",
-        module="trivium.models.ernie",
         model="Ernie",
-        config="ErnieConfig",
         model_types=("ernie",),
     ),
     Architecture(
@@ -255,9 +220,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Liu et al. 2019, RoBERTa: A Robustly Optimized BERT Pretraining Approach",
         developer="Facebook AI, University of Washington",
         kind="encoder",
-        module="trivium.models.roberta",
         model="Roberta",
-        config="RobertaConfig",
         model_types=("roberta", "xlm-roberta", "camembert"),
     ),
     Architecture(
@@ -266,9 +229,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Raffel et al. 2019, Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
         developer="Google",
         kind="encoder-decoder",
-        module="trivium.models.t5",
         model="T5",
-        config="T5Config",
         model_types=("t5", "mt5"),
     ),
     Architecture(
@@ -277,9 +238,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Lewis et al. 2020, BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation",
         developer="Facebook AI",
         kind="encoder-decoder",
-        module="trivium.models.bart",
         model="Bart",
-        config="BartConfig",
         model_types=("bart",),
     ),
     Architecture(
@@ -288,9 +247,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Clark et al. 2020, ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators",
         developer="Stanford University, Google",
         kind="encoder",
-        module="trivium.models.electra",
         model="Electra",
-        config="ElectraConfig",
         model_types=("electra",),
     ),
     Architecture(
@@ -299,9 +256,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Brown et al. 2020, Language Models are Few-Shot Learners",
         developer="OpenAI",
         kind="decoder",
-        module="trivium.models.gpt3",
         model="GPT3",
-        config="GPT3Config",
         model_types=("trivium-gpt3",),
     ),
     Architecture(
@@ -310,9 +265,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Black et al. 2021, GPT-Neo: Large Scale Autoregressive Language Modeling with Mesh-Tensorflow",
         developer="EleutherAI",
         kind="decoder",
-        module="trivium.models.gpt_neo",
         model="GPTNeo",
-        config="GPTNeoConfig",
         model_types=("gpt_neo",),
     ),
     Architecture(
@@ -321,9 +274,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Wang and Komatsuzaki 2021, GPT-J-6B: A 6 Billion Parameter Autoregressive Language Model",
         developer="EleutherAI",
         kind="decoder",
-        module="trivium.models.gptj",
         model="GPTJ",
-        config="GPTJConfig",
         model_types=("gptj",),
     ),
     Architecture(
@@ -332,9 +283,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Du et al. 2022, GLM: General Language Model Pretraining with Autoregressive Blank Infilling",
         developer="Tsinghua University, Beijing Academy of Artificial Intelligence",
         kind="encoder-decoder",
-        module="trivium.models.glm",
         model="GLM",
-        config="GLMConfig",
         model_types=("glm",),
     ),
     Architecture(
@@ -343,9 +292,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Sun et al. 2021, ERNIE 3.0: Large-scale Knowledge Enhanced Pre-training",
         developer="Baidu",
         kind="decoder",
-        module="trivium.models.ernie3",
         model="Ernie3",
-        config="Ernie3Config",
         model_types=("trivium-ernie3",),
     ),
     Architecture(
@@ -354,9 +301,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Lieber et al. 2021, Jurassic-1: Technical Details and Evaluation",
         developer="AI21 Labs",
         kind="decoder",
-        module="trivium.models.jurassic1",
         model="GPT2",
-        config="GPT2Config",
         model_types=("gpt2",),
     ),
     Architecture(
@@ -365,9 +310,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Rae et al. 2021, Scaling Language Models (Gopher); Chinchilla: Hoffmann et al. 2022",
         developer="DeepMind",
         kind="decoder",
-        module="trivium.models.gopher",
         model="Gopher",
-        config="GopherConfig",
         model_types=("trivium-gopher",),
     ),
     Architecture(
@@ -376,9 +319,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Thoppilan et al. 2022, LaMDA: Language Models for Dialog Applications",
         developer="Google",
         kind="decoder",
-        module="trivium.models.lamda",
         model="LaMDA",
-        config="LaMDAConfig",
         model_types=("trivium-lamda",),
     ),
     Architecture(
@@ -387,9 +328,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Smith et al. 2022, Using DeepSpeed and Megatron to Train Megatron-Turing NLG 530B",
         developer="Microsoft, NVIDIA",
         kind="decoder",
-        module="trivium.models.megatron_turing",
         model="GPT2",
-        config="GPT2Config",
         model_types=("gpt2",),
     ),
     Architecture(
@@ -398,9 +337,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Chowdhery et al. 2022, PaLM: Scaling Language Modeling with Pathways",
         developer="Google",
         kind="decoder",
-        module="trivium.models.palm",
         model="PaLM",
-        config="PaLMConfig",
         model_types=("trivium-palm",),
     ),
     Architecture(
@@ -409,9 +346,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Black et al. 2022, GPT-NeoX-20B: An Open-Source Autoregressive Language Model",
         developer="EleutherAI",
         kind="decoder",
-        module="trivium.models.gpt_neox",
         model="GPTNeoX",
-        config="GPTNeoXConfig",
         model_types=("gpt_neox",),
     ),
     Architecture(
@@ -420,9 +355,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Zhang et al. 2022, OPT: Open Pre-trained Transformer Language Models",
         developer="Meta",
         kind="decoder",
-        module="trivium.models.opt",
         model="OPT",
-        config="OPTConfig",
         model_types=("opt",),
     ),
     Architecture(
@@ -431,9 +364,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Le Scao et al. 2022, BLOOM: A 176B-Parameter Open-Access Multilingual Language Model",
         developer="BigScience",
         kind="decoder",
-        module="trivium.models.bloom",
         model="Bloom",
-        config="BloomConfig",
         model_types=("bloom",),
     ),
     Architecture(
@@ -442,9 +373,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Touvron et al. 2023, LLaMA: Open and Efficient Foundation Language Models",
         developer="Meta",
         kind="decoder",
-        module="trivium.models.llama",
         model="Llama",
-        config="LlamaConfig",
         model_types=("llama",),
     ),
     Architecture(
@@ -453,9 +382,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Almazrouei et al. 2023, The Falcon Series of Open Language Models",
         developer="Technology Innovation Institute",
         kind="decoder",
-        module="trivium.models.falcon",
         model="Falcon",
-        config="FalconConfig",
         model_types=("falcon",),
     ),
     Architecture(
@@ -464,9 +391,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Jiang et al. 2023, Mistral 7B",
         developer="Mistral AI",
         kind="decoder",
-        module="trivium.models.mistral",
         model="Mistral",
-        config="MistralConfig",
         model_types=("mistral",),
     ),
     Architecture(
@@ -475,9 +400,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Jiang et al. 2024, Mixtral of Experts",
         developer="Mistral AI",
         kind="decoder",
-        module="trivium.models.mixtral",
         model="Mixtral",
-        config="MixtralConfig",
         model_types=("mixtral",),
     ),
     Architecture(
@@ -486,9 +409,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Gemma Team 2024, Gemma: Open Models Based on Gemini Research and Technology",
         developer="Google DeepMind",
         kind="decoder",
-        module="trivium.models.gemma",
         model="Gemma",
-        config="GemmaConfig",
         model_types=("gemma",),
     ),
     Architecture(
@@ -497,9 +418,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Gemma Team 2024, Gemma 2: Improving Open Language Models at a Practical Size",
         developer="Google DeepMind",
         kind="decoder",
-        module="trivium.models.gemma2",
         model="Gemma2",
-        config="Gemma2Config",
         model_types=("gemma2",),
     ),
     Architecture(
@@ -508,9 +427,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="xAI 2024, open release of Grok-1 (without a paper)",
         developer="xAI",
         kind="decoder",
-        module="trivium.models.grok1",
         model="Grok1",
-        config="Grok1Config",
         model_types=("trivium-grok1",),
     ),
     Architecture(
@@ -519,9 +436,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Warner et al. 2024, Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder",
         developer="Answer.AI, LightOn",
         kind="encoder",
-        module="trivium.models.modernbert",
         model="ModernBert",
-        config="ModernBertConfig",
         model_types=("modernbert",),
     ),
     Architecture(
@@ -530,9 +445,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Abdin et al. 2024, Phi-3 Technical Report: A Highly Capable Language Model Locally on Your Phone",
         developer="Microsoft",
         kind="decoder",
-        module="trivium.models.phi3",
         model="Phi3",
-        config="Phi3Config",
         model_types=("phi3",),
     ),
     Architecture(
@@ -541,9 +454,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Cohere 2024, Command R and R+ (released without a paper)",
         developer="Cohere",
         kind="decoder",
-        module="trivium.models.cohere",
         model="Cohere",
-        config="CohereConfig",
         model_types=("cohere",),
     ),
     Architecture(
@@ -552,9 +463,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Yang et al. 2024, Qwen2 Technical Report; Qwen2.5 Technical Report",
         developer="Alibaba",
         kind="decoder",
-        module="trivium.models.qwen2",
         model="Qwen2",
-        config="Qwen2Config",
         model_types=("qwen2",),
     ),
     Architecture(
@@ -563,9 +472,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Cohere 2025, Command A: An Enterprise-Ready Large Language Model; released as Command R7B in 2024",
         developer="Cohere",
         kind="decoder",
-        module="trivium.models.cohere2",
         model="Cohere2",
-        config="Cohere2Config",
         model_types=("cohere2",),
     ),
     Architecture(
@@ -574,9 +481,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="OLMo team 2025, 2 OLMo 2 Furious",
         developer="Allen Institute for AI",
         kind="decoder",
-        module="trivium.models.olmo2",
         model="Olmo2",
-        config="Olmo2Config",
         model_types=("olmo2",),
     ),
     Architecture(
@@ -585,9 +490,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="DeepSeek-AI 2024, DeepSeek-V3 Technical Report",
         developer="DeepSeek",
         kind="decoder",
-        module="trivium.models.deepseek_v3",
         model="DeepSeekV3",
-        config="DeepSeekV3Config",
         model_types=("deepseek_v3",),
     ),
     Architecture(
@@ -596,9 +499,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Gemma Team 2025, Gemma 3 Technical Report",
         developer="Google DeepMind",
         kind="decoder",
-        module="trivium.models.gemma3",
         model="Gemma3",
-        config="Gemma3Config",
         model_types=("gemma3_text",),
     ),
     Architecture(
@@ -607,9 +508,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Yang et al. 2025, Qwen3 Technical Report",
         developer="Alibaba",
         kind="decoder",
-        module="trivium.models.qwen3",
         model="Qwen3",
-        config="Qwen3Config",
         model_types=("qwen3",),
     ),
     Architecture(
@@ -618,9 +517,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Yang et al. 2025, Qwen3 Technical Report",
         developer="Alibaba",
         kind="decoder",
-        module="trivium.models.qwen3_moe",
         model="Qwen3Moe",
-        config="Qwen3MoeConfig",
         model_types=("qwen3_moe",),
     ),
     Architecture(
@@ -629,9 +526,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="OpenAI 2025, gpt-oss-120b & gpt-oss-20b Model Card",
         developer="OpenAI",
         kind="decoder",
-        module="trivium.models.gpt_oss",
         model="GptOss",
-        config="GptOssConfig",
         model_types=("gpt_oss",),
     ),
     Architecture(
@@ -640,9 +535,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="A decoder whose parts are chosen, for comparing them; each part names its own paper",
         developer="Trivium",
         kind="decoder",
-        module="trivium.models.modular",
         model="Modular",
-        config="ModularConfig",
         model_types=("trivium-modular",),
     ),
 )

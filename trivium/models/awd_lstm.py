@@ -21,6 +21,7 @@ from trivium.nn.dropout import LockedDropout, WordDropout
 from trivium.nn.embedded import embedded
 from trivium.nn.head import OutputHead
 from trivium.nn.output import Output
+from trivium.nn.real_tokens import real_tokens
 from trivium.nn.recurrent import RecurrentLayer, collected, read, unread
 from trivium.nn.state import State
 from trivium.nn.weight_map import WeightMap
@@ -127,7 +128,8 @@ class AWDLSTM(nn.Module):
         segments: Int[Tensor, "B T"] | None,
     ) -> dict[str, Tensor]:
         """AR of the output after dropout and TAR of the output before it, over real tokens and within texts."""
-        valid, follows = _real_tokens(raw.shape[0], raw.shape[1], lengths, segments, raw.device)
+        valid = real_tokens(raw, lengths=lengths, segments=segments)
+        follows = _following(valid, segments)
         alpha, beta = self.config.activation_regularisation, self.config.temporal_activation_regularisation
         penalties = {}
         if alpha:
@@ -137,19 +139,10 @@ class AWDLSTM(nn.Module):
         return penalties
 
 
-def _real_tokens(
-    rows: int, length: int, lengths: Tensor | None, segments: Tensor | None, device: torch.device
-) -> tuple[Bool[Tensor, "B T"], Bool[Tensor, "B T"]]:
-    """Which positions hold a token, and which of those the next token of the text to their left."""
-    if segments is not None:
-        valid = segments >= 0
-        same = segments == segments.roll(1, dims=1)
-    else:
-        ends = torch.full((rows,), length, device=device) if lengths is None else lengths
-        valid = torch.arange(length, device=device) < ends[:, None]
-        same = torch.ones_like(valid)
-    later = torch.arange(length, device=device) > 0
-    return valid, valid & same & later
+def _following(valid: Bool[Tensor, "B T"], segments: Tensor | None) -> Bool[Tensor, "B T"]:
+    """Which of the ``valid`` positions hold the next token of the text to their left."""
+    later = torch.arange(valid.shape[1], device=valid.device) > 0
+    return valid & later if segments is None else valid & later & (segments == segments.roll(1, dims=1))
 
 
 SIZES = {

@@ -64,3 +64,12 @@ def test_dropout_takes_out_probabilities_and_raises_the_others() -> None:
     assert 0.45 < kept.double().mean() < 0.55
     near_enough(dropped[kept], 2 * shares[kept])
     assert v.shape[3] == 5
+
+
+def test_what_is_no_number_is_not_hidden() -> None:
+    q, k, v = (torch.randn(1, 2, 3, 4) for _ in range(3))
+    mask = torch.tensor([[True, True, False], [False, False, False], [True, False, True]])
+    k[0, 0, 0, 0] = float("nan")
+    out = weigh(q, k, v, Scoring(soft_cap=3.0), mask=mask)
+    assert out[0, 0, 0].isnan().all() and not out[0, 1].isnan().any()
+    assert not out[0, :, 1].any()  # it sees nothing

@@ -101,7 +101,9 @@ def weights_of(
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     if how.sinks is None:
-        return torch.softmax(scores, dim=-1).nan_to_num(0.0)
+        weights = torch.softmax(scores, dim=-1)
+        # A query that sees nothing has no softmax; what is no number for another reason stays so, and is told.
+        return weights if mask is None else weights.masked_fill(~mask.any(-1, keepdim=True), 0.0)
     sink = how.sinks[:, None, None].to(scores.dtype).expand(*scores.shape[:-1], 1)
     return torch.softmax(torch.cat([scores, sink], dim=-1), dim=-1)[..., :-1]
 

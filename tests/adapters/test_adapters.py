@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from trivium.adapters.adapter_set import adapters_of
-from trivium.adapters.attach import adapter_parameters, attach, detach, merge, sites, unmerge, wrapped_layers
+from trivium.adapters.attach import adapter_parameters, attach, detach, merge, remove, unmerge
+from trivium.adapters.holder import holders
 from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.prefix import PrefixConfig, begin
 from trivium.adapters.routing import activate, route
+from trivium.adapters.sites import sites
 from trivium.checkpoints.adapter_folder import load_adapter, save_adapter
 from trivium.errors import ConfigError, Unsupported
 from trivium.models.gpt2 import GPT2, GPT2Config
@@ -109,7 +111,7 @@ def test_merge_and_unmerge(kind: str, quantised: bool):
     assert torch.equal(model(tokens).hidden, bare)
     merge(model, "first")
     detach(model)
-    assert not list(wrapped_layers(model))
+    assert not list(holders(model))
     torch.testing.assert_close(model(tokens).hidden, apart, rtol=0, atol=1e-10)
 
 
@@ -118,7 +120,7 @@ def test_merge_in_fp32():
     model = build("llama").to(torch.bfloat16)
     attach(model, "mine", LoRAConfig(rank=2, targets=("o_proj",)))
     randomise(model, "mine")
-    layer = dict(wrapped_layers(model))["blocks.0.attention.output"]
+    layer = dict(holders(model))["blocks.0.attention.output"]
     old = layer.base.weight.clone()
     (update,) = layer.updates["mine"].children()
     expected = (old.double() + update.scale * (update.B.double() @ update.A.double())).bfloat16()
@@ -143,7 +145,7 @@ def test_a_new_lora_changes_nothing_and_its_scale_is_alpha_over_rank():
     bare = model(tokens).hidden
     attach(model, "mine", LoRAConfig(rank=4, alpha=8, targets=("q_proj", "v_proj")))
     assert torch.equal(model(tokens).hidden, bare)
-    layer = dict(wrapped_layers(model))["blocks.1.attention.qkv"]
+    layer = dict(holders(model))["blocks.1.attention.qkv"]
     randomise(model, "mine")
     queries, values = layer.updates["mine"].children()
     x = torch.randn(3, 16, dtype=torch.float64)
@@ -218,3 +220,22 @@ def test_sites_cover_every_linear_of_the_blocks():
         model = build(kind)
         rows = sum(site.rows for site in sites(model))
         assert rows == sum(m.out_features for m in model.modules() if isinstance(m, nn.Linear))
+
+
+def test_one_of_several_is_removed():
+    model, tokens = build("llama"), torch.randint(0, 29, (2, 5))
+    bare = model(tokens).hidden
+    attach(model, "first", LoRAConfig(rank=2, targets=("q_proj",)))
+    attach(model, "second", LoRAConfig(rank=2, targets=("q_proj", "o_proj")))
+    attach(model, "third", PrefixConfig(tokens=2))
+    randomise(model, "first")
+    kept = hidden(model, tokens, ["first", "first"])
+    remove(model, "second")
+    assert adapters_of(model).routing.active == "third"
+    remove(model, "third")
+    assert adapters_of(model).routing.active is None
+    assert [path for path, _ in holders(model)] == ["blocks.0.attention.qkv", "blocks.1.attention.qkv"]
+    assert torch.equal(hidden(model, tokens, ["first", "first"]), kept)
+    assert torch.equal(model(tokens).hidden, bare)
+    with pytest.raises(ConfigError, match="no adapter is called 'second'"):
+        remove(model, "second")

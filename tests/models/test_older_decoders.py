@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from trivium.adapters.attach import sites
+from trivium.adapters.sites import sites
 from trivium.errors import ConfigError, Unsupported
 from trivium.models import architecture
 from trivium.models.falcon import FalconConfig, rounded_alibi

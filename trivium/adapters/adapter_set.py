@@ -1,5 +1,6 @@
 """What a model with adapters remembers of them: ``model.adapters``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +28,13 @@ class Routing:
 
 
 class AdapterSet(nn.Module):
-    """Names and configurations of a model's adapters; prefixes live here, low-rank updates beside their matrices."""
+    """Names and configurations of a model's adapters; what they begin texts with lives here, the rest in holders."""
 
     def __init__(self) -> None:
         super().__init__()
         self.configs: dict[str, Any] = {}
-        self.prefixes = nn.ModuleDict()
+        self.prompts = nn.ModuleDict()
+        """By adapter name: prefixes and soft prompts."""
         self.routing = Routing()
 
     def require(self, name: str) -> None:
@@ -53,6 +55,10 @@ class AdapterSet(nn.Module):
                 received=f"{self.routing.merged!r} is merged",
                 fix="call unmerge(model) first",
             )
+
+
+Placing = Callable[[str, AdapterSet], None]
+"""What puts a prepared adapter into its model under a name; it cannot fail."""
 
 
 def has_adapters(model: nn.Module) -> bool:

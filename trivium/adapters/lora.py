@@ -1,7 +1,6 @@
 """LoRA: h = W x + (alpha / R) B A x with W frozen (Hu et al. 2022, section 4.1).
 
-On an ``NF4Linear`` base this is QLoRA (Dettmers et al. 2023, eq. 5). One fused matrix of ours may hold several
-published ones (q, k, v): each update covers a range of its output rows.
+On an ``NF4Linear`` base this is QLoRA (Dettmers et al. 2023, eq. 5).
 """
 
 import math
@@ -11,9 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trivium.adapters.adapter_set import Routing
+from trivium.adapters.adapted_linear import LinearUpdate, adapted_linear
+from trivium.adapters.adapter_set import AdapterSet, Placing, first_weight
+from trivium.adapters.sites import Site, match
 from trivium.errors import ConfigError
-from trivium.nn.linear import Linear, linear
+from trivium.nn.linear import linear
 from trivium.nn.quantized import NF4Linear
 
 
@@ -45,111 +46,51 @@ class LoRAConfig:
         return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
 
-class LowRankUpdate(nn.Module):
-    """scale * B A for the output rows ``start : start + F`` of one matrix.
+class LowRankUpdate(LinearUpdate):
+    """scale * B A on the rows of one published matrix.
 
     A is drawn as ``nn.Linear`` draws (Kaiming uniform with slope sqrt 5, as the authors' code does), B is zero: the
     first step starts from the unchanged model.
     """
 
-    def __init__(self, theirs: str, start: int, rows: int, width: int, config: LoRAConfig, like: Tensor) -> None:
-        super().__init__()
-        if config.rank > min(rows, width):
+    def __init__(self, site: Site, config: LoRAConfig, like: Tensor) -> None:
+        super().__init__(site)
+        if config.rank > min(site.rows, site.width):
             raise ConfigError(
-                f"the rank is larger than the matrix {theirs}",
+                f"the rank is larger than the matrix {site.theirs}",
                 received=f"rank {config.rank}",
-                expected=f"at most {min(rows, width)}, the smaller side of {rows} x {width}",
+                expected=f"at most {min(site.rows, site.width)}, the smaller side of {site.rows} x {site.width}",
                 fix="choose a smaller rank, or train the matrix itself",
             )
-        self.theirs, self.start, self.rows, self.scale = theirs, start, rows, config.scale
-        self.A = nn.Parameter(like.new_empty(config.rank, width))
-        self.B = nn.Parameter(like.new_zeros(rows, config.rank))
+        self.scale = config.scale
+        self.A = nn.Parameter(like.new_empty(config.rank, site.width))
+        self.B = nn.Parameter(like.new_zeros(site.rows, config.rank))
         self.dropout = nn.Dropout(config.dropout)
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
 
-    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... F"]:
-        return linear(linear(self.dropout(x), self.A), self.B) * self.scale
+    def inputs(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return x
+
+    def outputs(
+        self, x: Float[Tensor, "... D"], y: Float[Tensor, "... F"], base: nn.Linear | NF4Linear
+    ) -> Float[Tensor, "... F"]:
+        return y + linear(linear(self.dropout(x), self.A), self.B) * self.scale
+
+    def merged(self, weight: Float[Tensor, "F D"], bias: Float[Tensor, "F"] | None) -> tuple[Tensor, Tensor | None]:
+        return weight + self.matrix(weight.dtype), bias
 
     def matrix(self, dtype: torch.dtype) -> Float[Tensor, "F D"]:
         """The update as a full matrix, multiplied in ``dtype``."""
         return self.B.detach().to(dtype) @ self.A.detach().to(dtype) * self.scale
 
 
-class LoRALinear(nn.Module):
-    """A frozen linear layer and the low-rank updates of any number of adapters."""
+def prepare(model: nn.Module, config: LoRAConfig) -> Placing:
+    """Updates for every layer that the targets name. ``ConfigError`` as ``sites.match`` and for too large a rank."""
+    like = first_weight(model)
+    updates = [(site, LowRankUpdate(site, config, like)) for site in match(model, config.targets)]
 
-    def __init__(self, base: nn.Linear | NF4Linear, routing: Routing) -> None:
-        super().__init__()
-        self.base: nn.Linear | NF4Linear = base
-        self.unmerged: nn.Linear | NF4Linear | None = None
-        self.updates = nn.ModuleDict()
-        self.routing = routing
-        self.in_features, self.out_features = base.in_features, base.out_features
+    def place(name: str, adapters: AdapterSet) -> None:
+        for site, update in updates:
+            adapted_linear(model, site.ours, adapters).add(name, update)
 
-    def add(self, name: str, update: LowRankUpdate) -> None:
-        """One more range of rows for the adapter ``name``."""
-        if name not in self.updates:
-            self.updates[name] = nn.ModuleList()
-        updates = self.updates[name]
-        assert isinstance(updates, nn.ModuleList)
-        updates.append(update)
-
-    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... F"]:
-        y = self.base(x)
-        routing = self.routing
-        if routing.rows is None:
-            if routing.active is None or routing.active not in self.updates or routing.active == routing.merged:
-                return y
-            return self._updated(routing.active, x, y)
-        rows_of_x, rows_of_y = (x[0], y[0]) if routing.ragged else (x, y)
-        assert x.shape[0] == (1 if routing.ragged else routing.extent) and rows_of_x.shape[0] == routing.extent, (
-            f"{routing.extent} rows are routed, the layer was given {list(x.shape)}"
-        )
-        changed = rows_of_y.clone()  # autograd forbids writing into what a custom Function returned
-        for name, index in routing.rows.items():
-            if name in self.updates:
-                changed.index_copy_(0, index, self._updated(name, rows_of_x[index], rows_of_y[index]))
-        return changed.view_as(y)
-
-    def _updated(self, name: str, x: Tensor, y: Tensor) -> Tensor:
-        """``y`` plus the updates of one adapter, whose row ranges ascend: one new tensor, however many there are."""
-        pieces, position = [], 0
-        for update in self._updates_of(name):
-            assert update.start >= position
-            pieces.append(y[..., position : update.start])
-            position = update.start + update.rows
-            pieces.append(y[..., update.start : position] + update(x))
-        return torch.cat([*pieces, y[..., position:]], dim=-1)
-
-    def _updates_of(self, name: str) -> list[LowRankUpdate]:
-        return [update for update in self.updates[name].children() if isinstance(update, LowRankUpdate)]
-
-    def merge(self, name: str) -> None:
-        """Fold the adapter's updates into the weight: W + scale * B A in fp32 (or fp64, where W is), then rounded once.
-
-        The old weight is kept beside it, so that ``unmerge`` gives it back bit for bit. An NF4 base becomes a full
-        matrix in the adapter's dtype: rounding the sum to 4 bits again would lose most of the update.
-        """
-        assert self.unmerged is None
-        updates = self._updates_of(name)
-        old, dtype = self.base, updates[0].A.dtype
-        if isinstance(old, NF4Linear):
-            weight = old.weight_in(_wide(dtype))
-        else:
-            dtype = old.weight.dtype
-            weight = old.weight.detach().to(_wide(dtype), copy=True)
-        for update in updates:
-            weight[update.start : update.start + update.rows] += update.matrix(weight.dtype)
-        merged = Linear(self.in_features, self.out_features, bias=False, device="meta")
-        merged.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
-        merged.bias = old.bias
-        self.base, self.unmerged = merged, old
-
-    def unmerge(self) -> None:
-        """Put the weight from before ``merge`` back."""
-        assert self.unmerged is not None
-        self.base, self.unmerged = self.unmerged, None
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
+    return place

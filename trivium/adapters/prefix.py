@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trivium.adapters.adapter_set import adapters_of, has_adapters
+from trivium.adapters.adapter_set import AdapterSet, Placing, adapters_of, has_adapters
 from trivium.errors import ConfigError, Unsupported
 from trivium.nn.ring import WindowCache
 from trivium.nn.state import KeyValueCache, State
@@ -53,6 +53,16 @@ class Prefix(nn.Module):
         self.values = nn.Parameter(torch.empty_like(like).normal_(std=0.02))
 
 
+def prepare(model: nn.Module, config: PrefixConfig) -> Placing:
+    """A prefix of random keys and values. ``Unsupported`` for a model without a cache of them."""
+    prefix = Prefix(model, config)
+
+    def place(name: str, adapters: AdapterSet) -> None:
+        adapters.prompts[name] = prefix
+
+    return place
+
+
 def begin(model: nn.Module, rows: Sequence[str | None], capacity: int) -> State:
     """A new state for ``len(rows)`` texts of at most ``capacity`` tokens each, prefixes not counted.
 
@@ -63,7 +73,7 @@ def begin(model: nn.Module, rows: Sequence[str | None], capacity: int) -> State:
     used = {name for name in rows if name is not None}
     for name in used:
         adapters.require(name)
-    prefixes = {name: p for name, p in adapters.prefixes.items() if name in used and isinstance(p, Prefix)}
+    prefixes = {name: p for name, p in adapters.prompts.items() if name in used and isinstance(p, Prefix)}
     state = model.new_state(len(rows), capacity + max((prefix.tokens for prefix in prefixes.values()), default=0))
     lengths = state.lengths.clone()
     for name, prefix in prefixes.items():
@@ -88,7 +98,7 @@ def prefix_tokens(model: nn.Module, adapter: str | None = None) -> int:
     if not has_adapters(model):
         return 0
     adapters = adapters_of(model)
-    for name, found in adapters.prefixes.items():
+    for name, found in adapters.prompts.items():
         if name == (adapter or adapters.routing.active) and isinstance(found, Prefix):
             return found.tokens
     return 0

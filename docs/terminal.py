@@ -59,6 +59,24 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("finetune --model runs/first --data pairs.jsonl --run tuned --steps 20 --rows 2 --context-tokens 64",),
     ),
     (
+        "plan",
+        "What tuning a model takes, in every way, here or on a machine that is told.",
+        ("plan finetune --model runs/first --method qlora --rows 2 --context 64",),
+    ),
+    (
+        "merge",
+        "An adapter, here one that was just learnt, becomes part of its model.",
+        (
+            "finetune --model runs/first --data pairs.jsonl --method lora --run adapter --steps 20 --context-tokens 64",
+            "merge runs/adapter --output merged",
+        ),
+    ),
+    (
+        "extend",
+        "More pieces for text that a vocabulary cuts too fine; the model is to be trained on it afterwards.",
+        ("extend runs/first --text questions.txt --pieces 20",),
+    ),
+    (
         "train",
         "A network for a task, from nothing or from a model (`--base`). Here: which words of the manual are code.",
         ("train --help", "train tagging --data train.conll --run code --steps 800"),

@@ -44,7 +44,7 @@ _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 _RESULTS = _REPOSITORY / "benchmarks" / "results"
 _RUNS = _REPOSITORY / "runs"
 
-STEPS, ROWS, TRAINED, LENGTHS, BUCKET = 2000, 16, 128, (128, 256, 512, 1024), 64
+STEPS, ROWS, TRAINED, LENGTHS, BUCKET = 700, 16, 128, (128, 256, 512, 1024), 64
 CELLS = ("learned", "sinusoidal", "rope", "alibi", "t5", "transformer_xl", "none")
 
 Windows = Callable[[int], Tensor]

@@ -1,18 +1,26 @@
-"""One batch of rows with no adapter, a LoRA on an NF4 base, and a prefix: each row equals the row alone."""
+"""One batch of rows with no adapter, a LoRA on an NF4 base, and a prefix: each row equals the row alone. And sixteen
+adapters of every kind in one batch."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from trivium.adapters.attach import adapter_parameters, attach
+from trivium.adapters.beginning import begin
+from trivium.adapters.bottleneck import BottleneckConfig
+from trivium.adapters.ia3 import IA3Config
 from trivium.adapters.lora import LoRAConfig
-from trivium.adapters.prefix import PrefixConfig, begin
+from trivium.adapters.methods import AdapterConfig
+from trivium.adapters.prefix import PrefixConfig
+from trivium.adapters.prompt_encoder import PTuningConfig
 from trivium.adapters.routing import activate, route
+from trivium.adapters.soft_prompt import SoftPromptConfig
 from trivium.data.batches import CausalBatch
 from trivium.models.gpt2 import GPT2, GPT2Config
 from trivium.models.llama import Llama, LlamaConfig
 from trivium.nn.quantized import NF4Linear, quantise_linears
 from trivium.objectives.causal import causal
+from trivium.recipes.prompted import prompted
 from trivium.training.learners.supervised import SupervisedConfig, SupervisedLearner
 from trivium.training.schedules import ScheduleConfig
 
@@ -80,6 +88,45 @@ def test_each_row_equals_the_row_alone(kind: str, dtype: torch.dtype, tolerance:
             assert (outputs[a] - outputs[b]).abs().max() > 0.01, "the adapters differ"
 
 
+SIXTEEN: tuple[AdapterConfig, ...] = (
+    *(LoRAConfig(rank=rank, targets="all-linear") for rank in (1, 2, 3, 4)),
+    *(PrefixConfig(tokens=tokens) for tokens in (1, 2, 5, 7)),
+    *(SoftPromptConfig(tokens=tokens) for tokens in (1, 3, 4, 6)),
+    PTuningConfig(tokens=2),
+    BottleneckConfig(width=5),
+    BottleneckConfig(kind="pfeiffer", width=3),
+    IA3Config(),
+)
+
+
+def test_sixteen_adapters_in_one_batch():
+    """Each row as if it were alone, in a padded batch, in a ragged step, and token by token; the batch is permuted."""
+    torch.manual_seed(1)
+    shape = {"width": 32, "layers": 2, "heads": 4, "key_value_heads": 2, "inner_width": 48}
+    model = Llama(LlamaConfig(vocabulary_size=29, **shape)).double().eval()
+    names: list[str | None] = [f"adapter{number}" for number in range(len(SIXTEEN))]
+    for name, config in zip(names, SIXTEEN, strict=True):
+        attach(model, name, config)
+        with torch.no_grad():
+            for parameter in adapter_parameters(model, name).values():
+                parameter += 0.3 * torch.randn_like(parameter)
+    activate(model, None)
+    rows = [names[b] for b in torch.randperm(len(names)).tolist()]
+    tokens, lengths = torch.randint(0, 29, (16, 8)), torch.randint(1, 9, (16,))
+    together, written = forward(model, tokens, lengths, rows), greedy(model, tokens, lengths, rows)
+    packed = torch.cat([tokens[b, :length] for b, length in enumerate(lengths.tolist())])[None]
+    segments = torch.repeat_interleave(lengths)[None]
+    with torch.no_grad(), route(model, rows, segments=segments):
+        hidden = model(packed, segments=segments, state=begin(model, rows, 8)).hidden
+    ragged = model.head(hidden)[0].split(lengths.tolist())
+    for b, name in enumerate(rows):
+        row, length = tokens[b : b + 1, : lengths[b]], lengths[b : b + 1]
+        alone = forward(model, row, length, [name])[0]
+        torch.testing.assert_close(together[b, : lengths[b]], alone, rtol=0, atol=1e-10)
+        torch.testing.assert_close(ragged[b], alone, rtol=0, atol=1e-10)
+        assert torch.equal(written[b : b + 1], greedy(model, row, length, [name]))
+
+
 def test_rows_of_a_state_can_be_taken():
     """A request that is finished leaves the batch: the others go on with their own adapters."""
     model = build("llama", torch.float64)
@@ -134,16 +181,12 @@ def test_a_training_step_of_a_lora_on_nf4():
 
 
 def test_a_training_step_of_a_prefix():
+    """Beside LoRAs that are trainable too: the prefix is the active one, and nothing else moves."""
     model = build("llama", torch.float32)
-
-    def objective(model: nn.Module, batch: CausalBatch):
-        rows: list[str | None] = ["haiku"] * batch.rows
-        with route(model, rows):
-            return causal(model, batch, begin(model, rows, batch.tokens.shape[1]))
-
+    activate(model, "haiku")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     batch = make_batch()
-    learner = SupervisedLearner(model, objective, STEADY, steps=8)
+    learner = SupervisedLearner(model, prompted(causal), STEADY, steps=8)
     losses = [learner.step(batch)["loss"] for _ in range(8)]
     assert losses[-1] < losses[0]
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}

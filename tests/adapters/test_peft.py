@@ -10,8 +10,9 @@ import transformers
 from torch import Tensor, nn
 
 from trivium.adapters.attach import adapter_parameters, attach
+from trivium.adapters.beginning import begin
 from trivium.adapters.lora import LoRAConfig
-from trivium.adapters.prefix import PrefixConfig, begin
+from trivium.adapters.prefix import PrefixConfig
 from trivium.adapters.routing import route
 from trivium.checkpoints.adapter_folder import load_adapter, save_adapter
 from trivium.errors import CheckpointError, Unsupported
@@ -142,7 +143,7 @@ def test_what_does_not_fit_is_refused(tmp_path: pathlib.Path):
     with pytest.raises(CheckpointError, match=r"unexpected: base_model\.model\.model.layers.0.self_attn.v_proj"):
         load_adapter(folder, fresh, "a")
     assert all(parameter.requires_grad for parameter in fresh.parameters()), "nothing was attached"
-    for changed in ({"use_dora": True}, {"bias": "all"}, {"rank_pattern": {"q_proj": 4}}, {"peft_type": "IA3"}):
+    for changed in ({"bias": "all"}, {"use_qalora": True}, {"peft_type": "LOHA"}):
         folder = _plain_copy(tmp_path / "a", tmp_path / "-".join(changed), changed)
         with pytest.raises(Unsupported, match="PEFT adapter"):
             load_adapter(folder, ours("llama"), "a")

@@ -210,10 +210,16 @@ def test_finetuning(tmp_path, capsys):
     pairs = write_pairs(tmp_path / "pairs.jsonl")
     model = write_model(tmp_path / "model")
     words = ["finetune", "--model", model, "--data", str(pairs), "--output", str(tmp_path / "runs")]
-    found = needs(capsys, *words, "--context-tokens", "64", "--rows", "2")
+    small = ("--context-tokens", "64", "--rows", "2")
+    found = needs(capsys, *words, *small)
     assert found["model"] == "llama, 4,176 parameters"
+    assert found["trained_parameters"] == 4176 and found["learning_rate"] == 1e-3
     assert found["steps"] >= 2 and found["passes_over_the_data"] == pytest.approx(3, abs=0.2)
     assert cli.main([*words[:2], "nowhere", *words[3:], "--dry-run"]) == 2
+    # A folder before the flags is the model; an adapter of it trains and takes less.
+    lora = needs(capsys, "finetune", model, *words[3:], *small, "--method", "lora", "--lora.rank", "2")
+    assert 0 < lora["trained_parameters"] < 2000 and lora["learning_rate"] == 1e-2
+    assert lora["memory_mib"]["in_all_mib"] <= found["memory_mib"]["in_all_mib"]
 
 
 def test_evaluating_and_quickstart(notes, tmp_path, capsys):

@@ -24,8 +24,21 @@ def server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def name(server: Any) -> str:
-    return f"vllm:m@{server.url}"
+def service(server: Any, tmp_path: Any) -> Any:
+    """``service(**settings)``: the name of a file of settings. It is not waited for as long as is usual."""
+
+    def named(**settings: Any) -> str:
+        given = {"provider": "vllm", "model": "m", "base_url": server.url, "patience": serving.QUICK}
+        file = tmp_path / f"service{len(list(tmp_path.glob('*.yaml')))}.yaml"
+        file.write_text(json.dumps(given | settings))
+        return str(file)
+
+    return named
+
+
+@pytest.fixture
+def name(service: Any) -> str:
+    return service()
 
 
 def test_generate(name: str, server: Any, capsys: Any, tmp_path: Any) -> None:
@@ -81,6 +94,23 @@ def test_chat(name: str, server: Any, capsys: Any, monkeypatch: pytest.MonkeyPat
     assert cli.main(["chat", name, "--show-probabilities"]) == 2
 
 
+def test_a_model_is_asked_by_its_address(server: Any, capsys: Any) -> None:
+    assert cli.main(["generate", f"vllm:m@{server.url}", "--prompt", "a"]) == 0
+    assert capsys.readouterr().out == "A\n"
+
+
+def test_an_empty_answer_is_no_turn(name: str, server: Any, capsys: Any, monkeypatch: Any) -> None:
+    empty = {"choices": [{"delta": {"content": ""}, "finish_reason": "length"}]}
+    server.script = [serving.events(empty)]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("one\ntwo\n/quit\n"))
+    assert cli.main(["chat", name]) == 0
+    captured = capsys.readouterr()
+    assert "the service answered nothing" in captured.err
+    assert "an empty answer, ended by length" in captured.err
+    assert "TWO" in captured.out
+    assert len(server.asked[1]["messages"]) == 1
+
+
 def test_a_conversation_goes_on_after_a_failure(name: str, server: Any, capsys: Any, monkeypatch: Any) -> None:
     server.script = [serving.error(400, "not that")]
     monkeypatch.setattr(sys, "stdin", io.StringIO("one\ntwo\n/quit\n"))
@@ -129,11 +159,10 @@ def test_evaluate(name: str, server: Any, capsys: Any, tmp_path: Any) -> None:
         assert "can only be put questions" in capsys.readouterr().err
 
 
-def test_predict(server: Any, capsys: Any, tmp_path: Any) -> None:
-    settings = tmp_path / "service.yaml"
-    settings.write_text(f"provider: vllm\nmodel: m\nbase_url: {server.url}\ncan: [embed]\n")
+def test_predict(service: Any, server: Any, capsys: Any, tmp_path: Any) -> None:
+    settings = service(can=["embed"])
     (tmp_path / "texts.txt").write_text("abc\nd\n")
-    assert cli.main(["predict", str(settings), "--input", str(tmp_path / "texts.txt"), "--json"]) == 0
+    assert cli.main(["predict", settings, "--input", str(tmp_path / "texts.txt"), "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["text"] for one in found] == ["abc", "d"]
     assert sum(value**2 for value in found[0]["vector"]) == pytest.approx(1)
@@ -153,6 +182,23 @@ def test_a_dry_run_asks_nobody(name: str, server: Any, capsys: Any, tmp_path: An
         assert server.url in capsys.readouterr().out
     assert cli.main(["generate", name, "--prompt", "a", "--beams", "3", "--dry-run"]) == 2
     assert "does not take the setting beams" in capsys.readouterr().err
+    assert server.asked == []
+
+
+def test_a_dry_run_refuses_what_the_service_cannot_do(service: Any, server: Any, capsys: Any, tmp_path: Any) -> None:
+    (tmp_path / "texts.jsonl").write_text(json.dumps({"passage": "a", "question": "b", "label": 1}) + "\n")
+    evaluate = ["--data", str(tmp_path / "texts.jsonl"), "--task"]
+    for words, can, told in (
+        (["generate", "--prompt", "a"], ["embed", "chat"], "cannot generate"),
+        (["generate", "--prompt", "a", "--suffix", "b"], ["generate"], "cannot complete"),
+        (["generate", "--prompt", "a", "--draft", "lookup"], ["generate"], "does not take the setting draft"),
+        (["chat"], ["generate"], "cannot chat"),
+        (["evaluate", *evaluate, "boolq"], ["generate"], "cannot score"),
+        (["evaluate", *evaluate, "svamp"], ["score"], "cannot generate"),
+    ):
+        verb, *more = words
+        assert cli.main([verb, service(can=can), *more, "--dry-run"]) == 2
+        assert told in capsys.readouterr().err
     assert server.asked == []
 
 

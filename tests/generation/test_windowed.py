@@ -10,7 +10,8 @@ from torch import nn
 
 from tests.generation.small import V
 from trivium.adapters.attach import adapter_parameters, attach
-from trivium.adapters.prefix import PrefixConfig, begin
+from trivium.adapters.beginning import begin
+from trivium.adapters.prefix import PrefixConfig
 from trivium.adapters.routing import route
 from trivium.errors import Unsupported
 from trivium.generation.decode import decode

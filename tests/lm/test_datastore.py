@@ -85,6 +85,13 @@ def test_refusals(tmp_path: pathlib.Path) -> None:
     store = build(tmp_path / "c", network(), DOCUMENTS)
     with pytest.raises(DataError, match="another network"):
         store.search(torch.zeros(1, D + 1), 2)
+    with pytest.raises(DataError, match=rf"not of the network's vocabulary[\s\S]*id {V}[\s\S]*own tokenizer"):
+        build(tmp_path / "d", network(), [[1, 2, V]])  # the last is fed to nothing
+    tokens = np.load(tmp_path / "c" / "tokens.npy", mmap_mode="r+")
+    tokens[:] = -1
+    tokens.flush()
+    with pytest.raises(DataError, match=r"id -1[\s\S]*build it again"):
+        store.search(torch.zeros(1, D), 2)
     header = tmp_path / "c" / "datastore.json"
     header.write_text(json.dumps({**json.loads(header.read_text()), "places": 3}))
     with pytest.raises(DataError, match="not those"):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from trivium.adapters.attach import attach
-from trivium.adapters.prefix import PrefixConfig, begin
+from trivium.adapters.beginning import begin
+from trivium.adapters.prefix import PrefixConfig
 from trivium.adapters.routing import activate
 from trivium.errors import DataError, Unsupported
 from trivium.lm import scoring

@@ -20,7 +20,6 @@ from trivium.nn.weight_map import export, load_into
         {"topk_method": "group_limited_greedy"},
         {"moe_layer_freq": 2},
         {"num_attention_heads": 8, "num_key_value_heads": 4},
-        {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}},
     ],
     ids=lambda config: list(config)[-1],
 )

@@ -87,6 +87,13 @@ def test_log_normaliser_equals_logsumexp(options: dict, monkeypatch: pytest.Monk
         torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
 
 
+def test_a_sum_is_over_targets() -> None:
+    head, hidden, targets = build({})
+    for given in ({"reduce": True}, {"targets": targets, "normaliser": True}):
+        with pytest.raises(AssertionError, match="a sum is over targets"):
+            head(hidden, **given)
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_log_prob_equals_log_softmax(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)

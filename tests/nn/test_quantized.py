@@ -9,15 +9,8 @@ import torch
 from torch import Tensor
 
 from trivium.models.llama import Llama, LlamaConfig, weight_map
-from trivium.nn.quantized import (
-    NF4_CODES,
-    NF4Linear,
-    PackedNF4,
-    dynamic_codes,
-    nearest_codes,
-    quantise_linears,
-    quantising_assign,
-)
+from trivium.nn.nf4 import NF4_CODES, PackedNF4, dynamic_codes, nearest_codes
+from trivium.nn.quantized import NF4Linear, QuantisingAssign, quantise_linears
 from trivium.nn.weight_map import export, load_into
 
 CONFIG = LlamaConfig(vocabulary_size=31, width=16, layers=2, heads=2, inner_width=24, tied=True, attention_bias=True)
@@ -131,7 +124,7 @@ def test_loading_packs_tensor_by_tensor():
 
     with torch.device("meta"):
         model = Llama(CONFIG)
-    load_into(model, weight_map(CONFIG), published, read, quantising_assign(model))
+    load_into(model, weight_map(CONFIG), published, read, QuantisingAssign(model))
     assert not any(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
     assert model.head.weight is model.embedding.weight
     names = quantise_linears(source)

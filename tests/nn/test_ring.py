@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 
 from trivium.errors import Unsupported
 from trivium.nn.attention.dot_product import attend, attention_probabilities
+from trivium.nn.attention.kernel import Scoring
 from trivium.nn.attention.layout import causal_layout, plain_layout
 from trivium.nn.ring import SLACK, WindowCache
 from trivium.nn.state import State
@@ -26,7 +27,7 @@ class Texts:
         self.texts = [torch.randn(3, n, LONG, WIDTH, generator=generator, dtype=torch.float64) for n in heads]
         q, k, v = self.texts
         self.how = {"window": window, **how}
-        weights = attention_probabilities(q, k, plain_layout(q[:, 0], causal=True), **self.how)
+        weights = attention_probabilities(q, k, plain_layout(q[:, 0], causal=True), Scoring(**self.how))
         self.wanted = weights @ v.repeat_interleave(2, dim=1)
         self.text_of = [0, 1, 2]
         self.state = State.of_caches(3, GROUPS, capacity, WIDTH, layers=1, like=q, windows=[window])
@@ -55,7 +56,7 @@ class Texts:
         given = None if packed or len(set(counts)) == 1 else torch.tensor(counts)
         layout, after = causal_layout(new[0][:, 0], lengths=given, segments=ragged, state=self.state)
         assert after is not None
-        got, begin = attend(*new, layout, cache=self.cache, **self.how), 0
+        got, begin = attend(*new, layout, Scoring(**self.how), cache=self.cache), 0
         for row, count in enumerate(counts):
             wanted = self.wanted[self.text_of[row], :, seen[row] : seen[row] + count]
             ours = got[0, :, begin : begin + count] if packed else got[row, :, :count]

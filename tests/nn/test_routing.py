@@ -19,6 +19,8 @@ from trivium.nn.routing import (
     z_loss,
 )
 
+CORRECTED = Choice(experts=4, chosen=2, scores="sigmoid", correction=True, correction_rate=0.001)
+
 
 def router(choice: Choice, **options: bool) -> tuple[Router, Tensor]:
     torch.manual_seed(0)
@@ -88,6 +90,7 @@ def test_sigmoid_scores_with_a_correction_and_groups() -> None:
         {"experts": 4, "chosen": 5},
         {"experts": 4, "chosen": 0},
         {"experts": 4, "chosen": 1, "correction": True},
+        {"experts": 4, "chosen": 1, "correction_rate": -0.1},
         {"experts": 6, "chosen": 1, "scores": "sigmoid", "groups": 4, "chosen_groups": 1},
         {"experts": 6, "chosen": 4, "scores": "sigmoid", "groups": 2, "chosen_groups": 1},
         {"experts": 6, "chosen": 1, "scores": "sigmoid", "groups": 2, "chosen_groups": 3},
@@ -105,6 +108,45 @@ def test_half_precision_is_routed_in_float32() -> None:
         routing = module(x.float())
     assert routing.logits.dtype == torch.float32
     check(routing, as_pairs(module(x.float())))
+
+
+def test_sigmoid_scores_are_of_float32_products_in_a_model_of_any_dtype() -> None:
+    """DeepSeek-V3."""
+    module, x = router(CORRECTED)
+    module, x = module.to(torch.bfloat16), x.bfloat16()
+    expected = x.float() @ module.logits.weight.float().t()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        narrow = module(x)
+    for routing in (module(x), narrow):
+        assert torch.equal(routing.logits, expected)
+        assert routing.weights.dtype == torch.bfloat16
+    assert (Router(6, CORRECTED).double().logits(x.double())).dtype == torch.float64
+
+
+def test_a_correction_stays_as_exact_as_its_steps() -> None:
+    module = Router(6, CORRECTED)
+    module.correction.fill_(1.001)
+    for narrow in (torch.bfloat16, torch.float16):
+        assert module.to(narrow).logits.weight.dtype == narrow
+        assert module.correction.tolist() == torch.full((4,), 1.001).tolist()
+    assert module.double().correction.dtype == torch.float64
+
+
+def test_the_correction_moves_towards_experts_that_are_chosen_too_rarely() -> None:
+    """Wang et al. 2024, algorithm 1: by the sign of the mean less the count, of real tokens alone."""
+    module = Router(6, CORRECTED)
+    module.correction.fill_(0.5)
+    chosen = torch.tensor([[0, 1], [0, 2], [0, 1], [3, 2], [3, 3]])
+    real = torch.tensor([True, True, True, True, False])
+    routing = Routing(logits=torch.zeros(5, 4), chosen=chosen, weights=torch.ones(5, 2), scores="sigmoid")
+    module.count(routing, real)
+    assert module.take_load().tolist() == [3, 2, 2, 1]
+    assert module.take_load() is None
+    module.rebalance(torch.tensor([3, 2, 2, 1]))
+    torch.testing.assert_close(module.correction, torch.tensor([0.499, 0.5, 0.5, 0.501]))
+    for untouched in (Router(6, Choice(experts=4, chosen=2)), module.requires_grad_(False)):
+        untouched.count(routing, None)
+        assert untouched.take_load() is None
 
 
 def layers(count: int) -> tuple[Routings, Tensor]:

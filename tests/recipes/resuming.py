@@ -37,6 +37,6 @@ def assert_resumes_bit_for_bit(carry_out: Callable[..., Run], monkeypatch: pytes
 
 
 def final_weights(run: Run) -> dict[str, Any]:
-    """The tensors of the last checkpoint."""
-    file = TensorFile(run.checkpoints / "last" / "model.safetensors")
-    return {name: file.read(name) for name in file.names}
+    """The tensors of the last checkpoint, of a model or of an adapter."""
+    files = map(TensorFile, (run.checkpoints / "last").glob("*.safetensors"))
+    return {name: file.read(name) for file in files for name in file.names}

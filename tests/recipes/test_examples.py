@@ -94,3 +94,41 @@ def test_without_a_template_there_is_one_answer() -> None:
     assert list(example.ids) == [*prompt, *lines.encode("It is."), lines.eos_id]
     with pytest.raises(Unsupported, match="only where a chat template"):
         encoded(lines, TALK, answers="all")
+
+
+TOOLS = Record(
+    form="messages",
+    messages=(
+        {"role": "user", "content": "two?"},
+        {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "add", "arguments": {}}}]},
+        {"role": "tool", "content": "four and two"},
+        {"role": "assistant", "content": "It is."},
+    ),
+)
+WITH_TOOLS = (
+    "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' ~ m.role ~ '\\n' ~ m.content }}"
+    "{% for call in m.tool_calls %}{{ call.function | tojson }}{% endfor %}{{ '<|im_end|>' ~ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def test_a_template_writes_tools_or_the_example_is_refused() -> None:
+    """ChatML writes any role and no calls; ours knows no role of a tool."""
+    knows = ALL["chatml"].with_chat_template(WITH_TOOLS)
+    text = knows.decode(encoded(knows, TOOLS).ids, special=True)
+    assert '"name": "add"' in text and "four and two" in text
+    assert learnt(knows, encoded(knows, TOOLS)).startswith("It is.")
+    with pytest.raises(DataError, match=r"(?s)no turn for tools.*message 1: 'add' is left out"):
+        encoded(ALL["chatml"], TOOLS)
+    silent = ALL["chatml"].with_chat_template(
+        WITH_TOOLS.replace("for m in messages", "for m in messages if m.role != 'tool'")
+    )
+    with pytest.raises(DataError, match=r"(?s)no turn for tools.*message 2: 'four and two'"):
+        encoded(silent, TOOLS)
+    with pytest.raises(DataError, match="the roles are system, user and assistant, not tool"):
+        encoded(OWN, TOOLS)
+
+
+def test_a_chat_has_no_empty_question() -> None:
+    with pytest.raises(DataError, match="a user's turn is empty"):
+        encoded(OWN, Record(form="pair", prompt=" ", completion="four"))

@@ -1,7 +1,7 @@
 """What a model with adapters remembers of them: ``model.adapters``."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,6 +9,26 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The rows of n adapters, m each: an adapter that has fewer computes its first one more often than once."""
+
+    taken: Int[Tensor, "n m"]
+    """Which rows."""
+    rows: Int[Tensor, "k"]
+    """The rows, each once."""
+    places: Int[Tensor, "k"]
+    """Where each of ``rows`` stands in ``taken``, flat."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Int[Tensor, "_"]]) -> "Groups":
+        """``rows[i]`` are those of adapter i, at least one each."""
+        most = max(index.shape[0] for index in rows)
+        taken = torch.stack([torch.cat([index, index[:1].expand(most - index.shape[0])]) for index in rows])
+        places = torch.cat([torch.arange(len(index), device=index.device) + i * most for i, index in enumerate(rows)])
+        return cls(taken=taken, rows=torch.cat(list(rows)), places=places)
 
 
 @dataclass
@@ -19,6 +39,8 @@ class Routing:
     """Adapter of every row while no rows are routed."""
     rows: dict[str, Int[Tensor, "N"]] | None = None
     """Under ``route``: the row (or, in a ragged step, token) indices of each adapter."""
+    groups: dict[tuple[str, ...], "Groups"] = field(default_factory=dict)
+    """Under ``route``: ``rows`` once more, as batched products need them; made when first asked for."""
     extent: int = 0
     """Under ``route``: how many rows (or tokens) a batch has."""
     ragged: bool = False
@@ -36,6 +58,8 @@ class AdapterSet(nn.Module):
         self.prompts = nn.ModuleDict()
         """By adapter name: prefixes and soft prompts."""
         self.routing = Routing()
+        self.made_of: dict[str, tuple[str, ...]] = {}
+        """Of an adapter that is made of others (a fusion): their names."""
 
     def require(self, name: str) -> None:
         """``ConfigError`` with the names there are unless ``name`` is one."""
@@ -45,6 +69,16 @@ class AdapterSet(nn.Module):
                 received=name,
                 expected=", ".join(sorted(self.configs)) or "none is attached",
                 fix="attach or load it first",
+            )
+
+    def require_unneeded(self, name: str) -> None:
+        """``Unsupported`` while another adapter is made of ``name``."""
+        users = [user for user, parts in self.made_of.items() if name in parts]
+        if users:
+            raise Unsupported(
+                "removing an adapter that another is made of",
+                received=f"{name!r}, which {', '.join(users)} needs",
+                fix=f"remove {users[0]} first",
             )
 
     def require_unmerged(self, what: str) -> None:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 
-from trivium.adapters import prefix
+from trivium.adapters import beginning
 from trivium.adapters.adapter_set import adapters_of, has_adapters
 from trivium.adapters.routing import route, using
 from trivium.nn.state import State
@@ -25,10 +25,10 @@ class Answering:
         return adapters_of(self._model).routing.active if has_adapters(self._model) else None
 
     def prefix_tokens(self, adapter: str | None) -> int:
-        return prefix.prefix_tokens(self._model, adapter)
+        return beginning.prefix_tokens(self._model, adapter)
 
     def begin(self, adapters: Sequence[str | None], capacity: int) -> State:
-        return prefix.begin_active(self._model, adapters, capacity)
+        return beginning.begin_active(self._model, adapters, capacity)
 
     def routing(self, adapters: Sequence[str | None], segments: Tensor | None) -> AbstractContextManager[None]:
         """One adapter for all is made the active one: wrapped layers are fastest then."""

@@ -3,7 +3,7 @@
 from torch import nn
 
 from trivium.adapters.adapter_set import AdapterSet, adapters_of, has_adapters
-from trivium.adapters.holder import holders
+from trivium.adapters.holder import Holder, holders
 from trivium.adapters.methods import AdapterConfig, method_of
 from trivium.errors import ConfigError, Unsupported
 
@@ -26,22 +26,35 @@ def attach(model: nn.Module, name: str, config: AdapterConfig) -> None:
     if not has_adapters(model):  # later adapters leave the earlier ones trainable
         model.requires_grad_(False)
     place(name, adapters)
+    for part in _parts(model, name, adapters):  # a model that only answers drops nothing
+        part.train(model.training)
     model.adapters = adapters
     adapters.configs[name] = config
     adapters.routing.active = name
 
 
+def _parts(model: nn.Module, name: str, adapters: AdapterSet) -> list[nn.Module]:
+    """All modules of one adapter."""
+    parts = [holder.updates[name] for _, holder in holders(model, name)]
+    return [*parts, adapters.prompts[name]] if name in adapters.prompts else parts
+
+
 def remove(model: nn.Module, name: str) -> None:
-    """Take one adapter off; the others stay, and none is active if it was. ``Unsupported`` while it is merged."""
+    """Take one adapter off; the others stay, and none is active if it was.
+
+    ``Unsupported`` while it is merged, or while another is made of it.
+    """
     adapters = adapters_of(model)
     adapters.require(name)
     adapters.require_unmerged("removing an adapter")
-    for path, holder in list(holders(model, name)):
+    adapters.require_unneeded(name)
+    for path, holder in reversed(list(holders(model, name))):  # the inner first: their paths are true still
         del holder.updates[name]
         if not len(holder.updates):
             model.set_submodule(path, holder.base)
     if name in adapters.prompts:
         del adapters.prompts[name]
+    adapters.made_of.pop(name, None)
     del adapters.configs[name]
     if adapters.routing.active == name:
         adapters.routing.active = None
@@ -57,7 +70,7 @@ def adapter_parameters(model: nn.Module, name: str) -> dict[str, nn.Parameter]:
 def merge(model: nn.Module, name: str) -> None:
     """Fold an adapter into the weights: the model is then as fast as its base.
 
-    ``Unsupported`` for a method that no weights can express (a prefix, a bottleneck).
+    ``Unsupported`` for what no weights can express (a prefix, a bottleneck, an update of a table that is shared).
     """
     adapters = adapters_of(model)
     adapters.require(name)
@@ -65,8 +78,15 @@ def merge(model: nn.Module, name: str) -> None:
     method = method_of(adapters.configs[name])
     if not method.merges:
         raise Unsupported(f"a {method.name} cannot be merged into weights", received=name, expected="a LoRA")
-    for _, holder in holders(model, name):
-        holder.merge(name)
+    merged: list[Holder] = []
+    try:
+        for _, holder in list(holders(model, name)):
+            holder.merge(name)
+            merged.append(holder)
+    except Unsupported:
+        for holder in merged:
+            holder.unmerge()
+        raise
     adapters.routing.merged = adapters.routing.active = name
 
 
@@ -83,7 +103,7 @@ def unmerge(model: nn.Module) -> None:
 def detach(model: nn.Module) -> None:
     """Take every adapter off. What was merged stays in the weights: ``merge`` then ``detach`` leaves a plain model."""
     adapters_of(model)
-    for path, holder in list(holders(model)):
+    for path, holder in reversed(list(holders(model))):
         model.set_submodule(path, holder.base)
     del model.adapters
     model.requires_grad_(True)

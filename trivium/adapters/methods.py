@@ -4,12 +4,48 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trivium.adapters import lora, prefix
+from trivium.adapters import (
+    adapter_fusion,
+    bottleneck,
+    extended_lora,
+    ia3,
+    llama_adapter,
+    low_rank,
+    parallel_adapter,
+    prefix,
+    prompt_encoder,
+    soft_prompt,
+    trained_copy,
+    trained_tokens,
+)
+from trivium.adapters.adapter_fusion import AdapterFusionConfig
 from trivium.adapters.adapter_set import Placing
+from trivium.adapters.bottleneck import BottleneckConfig
+from trivium.adapters.extended_lora import ExtendedLoRAConfig
+from trivium.adapters.ia3 import IA3Config
+from trivium.adapters.llama_adapter import LlamaAdapterConfig
 from trivium.adapters.lora import LoRAConfig
+from trivium.adapters.parallel_adapter import ParallelAdapterConfig
 from trivium.adapters.prefix import PrefixConfig
+from trivium.adapters.prompt_encoder import PTuningConfig
+from trivium.adapters.soft_prompt import SoftPromptConfig
+from trivium.adapters.trained_copy import TrainedCopyConfig
+from trivium.adapters.trained_tokens import TrainedTokensConfig
 
-AdapterConfig = LoRAConfig | PrefixConfig
+AdapterConfig = (
+    LoRAConfig
+    | IA3Config
+    | PrefixConfig
+    | SoftPromptConfig
+    | PTuningConfig
+    | BottleneckConfig
+    | AdapterFusionConfig
+    | ParallelAdapterConfig
+    | LlamaAdapterConfig
+    | ExtendedLoRAConfig
+    | TrainedCopyConfig
+    | TrainedTokensConfig
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +63,18 @@ class Method:
 
 
 METHODS = (
-    Method(name="LoRA", config=LoRAConfig, prepare=lora.prepare, merges=True),
+    Method(name="LoRA", config=LoRAConfig, prepare=low_rank.prepare, merges=True),
+    Method(name="(IA)3", config=IA3Config, prepare=ia3.prepare, merges=True),
     Method(name="prefix", config=PrefixConfig, prepare=prefix.prepare, merges=False),
+    Method(name="soft prompt", config=SoftPromptConfig, prepare=soft_prompt.prepare, merges=False),
+    Method(name="P-tuning prompt", config=PTuningConfig, prepare=prompt_encoder.prepare, merges=False),
+    Method(name="bottleneck adapter", config=BottleneckConfig, prepare=bottleneck.prepare, merges=False),
+    Method(name="adapter fusion", config=AdapterFusionConfig, prepare=adapter_fusion.prepare, merges=False),
+    Method(name="parallel adapter", config=ParallelAdapterConfig, prepare=parallel_adapter.prepare, merges=False),
+    Method(name="LLaMA-Adapter", config=LlamaAdapterConfig, prepare=llama_adapter.prepare, merges=False),
+    Method(name="extended LoRA", config=ExtendedLoRAConfig, prepare=extended_lora.prepare, merges=True),
+    Method(name="trained copy", config=TrainedCopyConfig, prepare=trained_copy.prepare, merges=True),
+    Method(name="trained tokens", config=TrainedTokensConfig, prepare=trained_tokens.prepare, merges=True),
 )
 
 

@@ -1,13 +1,28 @@
-"""An adapter as a PEFT folder, out and in: `adapter_config.json` and `adapter_model.safetensors`."""
+"""An adapter as a PEFT folder, out and in.
+
+    adapter_config.json           what PEFT reads
+    adapter_model.safetensors     the trained tensors under PEFT's names
+    trivium.json                  the base and the SHA-256 of its weights, data, method
+    README.md                     model card
+    manifest.json                 sizes and SHA-256; absent from folders that others made
+
+A training run puts the tokenizer and the settings for writing beside them: it may have taught the model a new end.
+"""
 
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
+from trivium.adapters.attach import adapter_parameters
+from trivium.adapters.counting import numbers_in
 from trivium.adapters.peft import from_peft, to_peft
+from trivium.checkpoints.company import SavedTokenizer, versions, write_company
 from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, replaceable, verify_folder
-from trivium.checkpoints.provenance import DESCRIPTION, parent_facts
+from trivium.checkpoints.model_card import adapter_card
+from trivium.checkpoints.provenance import DESCRIPTION, base_named, parent_facts, read_description, weights_sha256
 from trivium.checkpoints.tensors import TensorFile, write_tensor_dict
 from trivium.errors import CheckpointError
 
@@ -21,19 +36,51 @@ def save_adapter(folder: str | pathlib.Path, model: nn.Module, name: str, *, bas
     is not attached.
     """
     with new_folder(replaceable(folder)) as writer:
-        write_adapter(writer, model, name, base=base)
+        write_adapter(writer, model, name, base=base, metadata=None if base is None else parent_facts(base))
 
 
-def write_adapter(writer: FolderWriter, model: nn.Module, name: str, *, base: str | None = None) -> None:
+def write_adapter(
+    writer: FolderWriter,
+    model: nn.Module,
+    name: str,
+    *,
+    base: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    tokenizer: SavedTokenizer | None = None,
+    generation: Mapping[str, Any] | None = None,
+) -> None:
     """Writes the files of an adapter folder: what a training run of an adapter publishes instead of the whole model.
 
-    Where `base` is a folder, `trivium.json` says which weights the adapter was made for, by their SHA-256.
+    `metadata` goes to `trivium.json` and the model card: `parent_facts(base)` says there which weights the adapter was
+    made for. With `tokenizer` or `generation` both are written as beside a model.
     """
     config, tensors = to_peft(model, name, base=base)
     writer.write_json(_CONFIG, config)
     write_tensor_dict(writer, _WEIGHTS, tensors)
-    if base is not None:
-        writer.write_json(DESCRIPTION, parent_facts(base))
+    described = dict(metadata or {})
+    beside = tokenizer is not None or generation is not None
+    described |= write_company(writer, tokenizer, generation) if beside else {"versions": versions()}
+    writer.write_json(DESCRIPTION, described)
+    own = sum(tensor.numel() for tensor in tensors.values())
+    base_numbers = numbers_in(model, without=adapter_parameters(model, name).values())
+    writer.write_text("README.md", adapter_card(config, described, own, base_numbers))
+    writer.adopt()
+
+
+def check_base(adapter: pathlib.Path, base: pathlib.Path) -> None:
+    """Raises `CheckpointError` where the adapter in the one folder was made for other weights than those in the other.
+
+    An adapter that says nothing of the weights, as PEFT's do, is taken at its word: its shapes must fit.
+    """
+    recorded = read_description(adapter).get("parent_sha256")
+    if recorded is None or recorded == weights_sha256(base):
+        return
+    raise CheckpointError(
+        "this adapter was made for other weights than those of this base",
+        received=f"{adapter} on {base}",
+        expected=f"{' or '.join(base_named(adapter))}, with weights of SHA-256 {str(recorded)[:12]}...",
+        fix="load it on the base that it was trained on; who knows better says any_base=True",
+    )
 
 
 def load_adapter(folder: str | pathlib.Path, model: nn.Module, name: str) -> None:

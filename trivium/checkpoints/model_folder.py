@@ -14,42 +14,22 @@ Where `transformers` knows the architecture it opens the folder, and what it sav
 import contextlib
 import json
 import pathlib
-import platform
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-import trivium
+from trivium.checkpoints.company import SavedTokenizer, write_company
 from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, replaceable, verify_folder
 from trivium.checkpoints.model_card import model_card
 from trivium.checkpoints.provenance import DESCRIPTION
 from trivium.checkpoints.stored_tensors import WEIGHTS, StoredTensors
 from trivium.checkpoints.tensors import write_tensors
-from trivium.data.provenance import tokenizer_sha256
 from trivium.errors import CheckpointError, UserError
 from trivium.models import architecture
-from trivium.nn.quantized import quantising_assign
+from trivium.nn.quantized import QuantisingAssign
 from trivium.nn.weight_map import export, load_into
-
-
-@runtime_checkable
-class SavedTokenizer(Protocol):
-    """What a folder needs of a tokenizer."""
-
-    @property
-    def bos_id(self) -> int | None: ...
-
-    @property
-    def eos_id(self) -> int | None: ...
-
-    @property
-    def pad_id(self) -> int | None: ...
-
-    def save(self, folder: pathlib.Path) -> None:
-        """Writes `tokenizer.json` and its company into `folder`."""
-        ...
 
 
 @runtime_checkable
@@ -111,15 +91,7 @@ def write_model(
     values = ((key, _converted(tensor, stored)) for key, tensor in export(weights, mapping))
     writer.write_json("config.json", hf)
     write_tensors(writer, WEIGHTS, shapes, values)
-    ids = {} if tokenizer is None else _special_ids(tokenizer)
-    writer.write_json("generation_config.json", ids | dict(generation or {}))
-    described = {"model_type": hf["model_type"], **(metadata or {})}
-    if tokenizer is not None:
-        tokenizer.save(writer.path)
-        digest = tokenizer_sha256(writer.path)
-        described |= {} if digest is None else {"tokenizer_sha256": digest}
-    facts = {"trivium": trivium.__version__, "torch": str(torch.__version__), "python": platform.python_version()}
-    described["versions"] = facts
+    described = {"model_type": hf["model_type"], **(metadata or {})} | write_company(writer, tokenizer, generation)
     writer.write_json(DESCRIPTION, described)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     writer.write_text("README.md", model_card(hf, described, parameters))
@@ -136,7 +108,8 @@ def load_model(
     """The model of a folder that Trivium or `transformers` saved, in evaluation mode.
 
     `dtype` None keeps the one it was saved in. With `nf4` the matrices inside the blocks are packed in 4 bits as they
-    arrive, and no more than one is ever held in full. Where the folder has a manifest every byte is checked first.
+    arrive, and no more than one is ever held in full; what was published packed is unpacked so too, see
+    `trivium.checkpoints.packed_tensors`. Where the folder has a manifest every byte is checked first.
 
     Raises `CheckpointError` that tells all that is missing, unexpected or mis-shaped, or which `model_type`s are known.
     """
@@ -148,12 +121,12 @@ def load_model(
     dtype = dtype or names.floating_dtype()
     with torch.device("meta") if nf4 else contextlib.nullcontext():
         model = _build(folder, hf, names)
-    assign = quantising_assign(model, dtype=dtype) if nf4 else None
+    assign = QuantisingAssign(model, dtype=dtype) if nf4 else None
     if not nf4:
         model.to(device=device, dtype=dtype)
     mapping = architecture(hf["model_type"]).weight_map(model.config)
     aliases = names.known_as(mapping)
-    load_into(model, mapping, aliases, lambda name: names.read(aliases[name]).to(device), assign)
+    load_into(model, mapping, aliases, lambda name: names.read(aliases[name], dtype).to(device), assign)
     return model.eval()
 
 
@@ -195,12 +168,3 @@ def _floating_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
 def _converted(tensor: Tensor, dtype: torch.dtype, device: str | None = None) -> Tensor:
     """Floating tensors in `dtype`, others as they are."""
     return tensor.detach().to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
-
-
-def _special_ids(tokenizer: SavedTokenizer) -> dict[str, int]:
-    ids = {
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": tokenizer.eos_id,
-        "pad_token_id": tokenizer.pad_id,
-    }
-    return {name: number for name, number in ids.items() if number is not None}

@@ -83,6 +83,20 @@ def weights_sha256(folder: pathlib.Path, *, read: bool = False) -> str | None:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def base_named(folder: pathlib.Path) -> tuple[str, ...]:
+    """What an adapter's folder calls the model that it was made for, the nearest to its weights first."""
+    named = (read_adapter_config(folder).get("base_model_name_or_path"), read_description(folder).get("parent"))
+    return tuple(dict.fromkeys(str(name) for name in named if name))
+
+
+def named_place(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    """Where the path ``name``, written in ``folder``, leads: from here, from the folder, or from one above it."""
+    given = pathlib.Path(name).expanduser()
+    starts = [pathlib.Path(), folder, *folder.resolve().parents]
+    places = [given] if given.is_absolute() else [start / given for start in starts]
+    return next((place for place in places if place.exists()), None)
+
+
 def is_adapter(folder: pathlib.Path) -> bool:
     """Whether the folder holds an adapter, in the form of PEFT."""
     return (folder / ADAPTER_CONFIG).is_file()

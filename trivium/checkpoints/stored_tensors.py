@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trivium.checkpoints.packed_tensors import packing_of
 from trivium.checkpoints.tensors import TensorFile
 from trivium.errors import CheckpointError
 from trivium.nn.weight_map import WeightMap
@@ -18,7 +19,11 @@ _NORM = re.compile(r"(LayerNorm\.)(gamma|beta)$")
 
 
 class StoredTensors:
-    """Where each published tensor of a folder is: in one file, or in the files that an index lists."""
+    """Where each published tensor of a folder is: in one file, or in the files that an index lists.
+
+    What the folder holds packed is seen, and read, as it is unpacked. Raises ``CheckpointError``, and ``Unsupported``
+    for a way of packing that is not known.
+    """
 
     def __init__(self, folder: pathlib.Path):
         self._opened: dict[str, TensorFile] = {}
@@ -28,19 +33,30 @@ class StoredTensors:
             self._files = dict.fromkeys(self._open(WEIGHTS).names, WEIGHTS)
         else:
             self._files = self._read_index()
+        self._packing = packing_of(folder)
+        self._parts = (
+            {name: (name,) for name in self._files} if self._packing is None else self._packing.parts(self._files)
+        )
 
     @property
     def all(self) -> Collection[str]:
-        """The names in the files."""
-        return self._files.keys()
+        """The names of the tensors."""
+        return self._parts.keys()
 
-    def read(self, name: str) -> Tensor:
-        """One tensor, as it was saved."""
-        return self._open(self._files[name]).read(name)
+    def read(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
+        """One tensor: as it was saved, or unpacked to ``dtype``; None for one that holds all its numbers."""
+        parts = [self._open(self._files[part]).read(part) for part in self._parts[name]]
+        if len(parts) == 1:
+            return parts[0]
+        assert self._packing is not None
+        try:
+            return self._packing.unpack(*parts, dtype)
+        except CheckpointError as error:
+            raise CheckpointError(f"{name}: {error.what}", received=error.received, fix=error.fix) from error
 
     def floating_dtype(self) -> torch.dtype:
-        """The dtype of the first floating tensor."""
-        tensors = (self.read(name) for name in self._files)
+        """The dtype of the first floating tensor that is not packed."""
+        tensors = (self.read(name) for name, parts in self._parts.items() if len(parts) == 1)
         return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
     def known_as(self, mapping: WeightMap) -> dict[str, str]:
@@ -50,7 +66,7 @@ class StoredTensors:
         front of its tensors, and may be read where a head stands on it, or the reverse. And in files that come from
         BERT's first release the norms have a ``gamma`` and a ``beta``.
         """
-        names = {self._modern(name): name for name in self._files}
+        names = {self._modern(name): name for name in self._parts}
         probe = next((theirs[0] for entry, _, theirs in mapping.expand() if _is_of_a_layer(entry)), None)
         if probe is None or probe in names:
             return names
@@ -70,7 +86,7 @@ class StoredTensors:
     def _modern(self, name: str) -> str:
         """``name`` as it is written today, unless another tensor has that name."""
         modern = _NORM.sub(lambda found: found[1] + ("weight" if found[2] == "gamma" else "bias"), name)
-        return name if modern in self._files else modern
+        return name if modern in self._parts else modern
 
     def _open(self, file: str) -> TensorFile:
         if file not in self._opened:

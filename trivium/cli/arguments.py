@@ -9,6 +9,7 @@ import functools
 import io
 import itertools
 import os
+import pathlib
 import re
 import shlex
 import shutil
@@ -41,7 +42,10 @@ def parse(kind: type[Config], verb: Verb, words: Sequence[str]) -> Config:
     if leading and verb.leading == "recipe":
         if len(leading) > 1:
             raise UserError("more than one recipe", received=" ".join(leading), fix=f"try: {verb.example}")
-        mapping = config.read_yaml(leading[0])
+        if verb.folder is not None and pathlib.Path(leading[0]).is_dir():
+            leading, given = [], [f"--{verb.folder}={leading[0]}", *given]
+        else:
+            mapping = config.read_yaml(leading[0])
     elif leading and verb.leading:
         given = [*_leading_setting(verb, leading, flags), *given]
     elif leading:
@@ -169,6 +173,8 @@ def _values(words: Sequence[str], flag: Flag) -> list[str]:
 
 def _description(kind: type, verb: Verb) -> str:
     words = {"recipe": " [RECIPE.yaml]", None: ""}.get(verb.leading, f" {str(verb.leading).upper()}")
+    if verb.folder is not None:
+        words = f" [RECIPE.yaml | {verb.folder.upper()}]"
     about = (kind.__doc__ or "").strip().split("\n\n")[0]
     shared = "Also: --json (for programs), --dry-run (only say what would be done), --debug (show tracebacks)."
     width = shutil.get_terminal_size().columns

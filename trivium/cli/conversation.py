@@ -14,6 +14,7 @@ from trivium.generation.request import Request
 from trivium.generation.resolve import resolve
 from trivium.generation.settings import GenerationSettings, Search
 from trivium.lm.chat import chat_prompt
+from trivium.lm.hosted.failure import ServiceError
 from trivium.lm.hosted.model import Growing, HostedModel
 from trivium.lm.local import LocalModel
 from trivium.templates import Message
@@ -38,8 +39,8 @@ class Conversation:
     def ask(self, question: str, show: Callable[[str], None], *, instead: bool = False) -> str:
         """The answer to `question`, given to `show` piece by piece; `instead` of the last question and its answer.
 
-        An answer ended by Ctrl-C stays as far as it came. If it fails, or Ctrl-C comes before its first word, neither
-        it nor the question was ever said.
+        An answer ended by Ctrl-C stays as far as it came. If it fails, or Ctrl-C comes before its first word, or a
+        service answers nothing, neither it nor the question was ever said.
         """
         before = self.messages[:-2] if instead else self.messages
         messages = [*before, {"role": "user", "content": question}]
@@ -62,6 +63,12 @@ class Conversation:
                 show("\n")  # what went wrong is told in a line of its own
             raise
         answer = "".join(request.pieces).strip()
+        if not answer and isinstance(self.model, HostedModel):  # services refuse a conversation with an empty turn
+            raise ServiceError(
+                "the service answered nothing",
+                received=f"an empty answer, ended by {request.finish_reason}",
+                fix="ask otherwise; a model that thinks first may need a larger max_new_tokens",
+            )
         said = [*messages, {"role": "assistant", "content": answer}]
         # At once: no Ctrl-C falls between them.
         self.messages, self._last, self.unsaved = said, (request.prompt, request.token_ids), True

@@ -1,4 +1,4 @@
-"""`trivium prepare`: makes prepared data, shows what would be trained on, or forgets a document."""
+"""`trivium prepare`: makes prepared data or examples, shows what would be trained on, or forgets a document."""
 
 import dataclasses
 import pathlib
@@ -11,6 +11,7 @@ from trivium.cli.output import print_json, print_settings
 from trivium.cli.verbs import Options, Verb
 from trivium.data.forget import Forgotten, forget
 from trivium.data.prepared import FUNNEL_PAGE
+from trivium.recipes.instructions import InstructionsConfig, instructions
 from trivium.recipes.prepare import PrepareConfig, prepare, summary
 from trivium.reports.funnel import funnel_text
 
@@ -46,12 +47,14 @@ class ForgetConfig:
 
 
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
-    """Does what the flags ask for: --inspect FOLDER, --forget ID, or else the recipe."""
+    """Does what the flags ask for: --inspect FOLDER, --forget ID, --task NAME, or else the recipe."""
     flags = {word.partition("=")[0] for word in words}
     if "--inspect" in flags:
         _inspect(arguments.parse(InspectConfig, verb, words), options)
     elif "--forget" in flags:
         _forget(arguments.parse(ForgetConfig, verb, words), options)
+    elif "--task" in flags:
+        _put_into_words(arguments.parse(InstructionsConfig, verb, words), options)
     else:
         _make(verb, words, options)
 
@@ -68,6 +71,19 @@ def _make(verb: Verb, words: Sequence[str], options: Options) -> None:
         return
     _say(funnel_text(prepared.manifest, prepared.funnel))
     _say(f"\n{prepared.folder / FUNNEL_PAGE} shows some of what each rule removed")
+
+
+def _put_into_words(config: InstructionsConfig, options: Options) -> None:
+    if options.dry_run:
+        print_settings(config, options)
+        return
+    made = instructions(config)
+    if options.json:
+        print_json({"folder": str(made.folder), **made.facts})
+        return
+    for part, counts in made.facts["parts"].items():
+        phrasings = _counted(len(counts["templates"]), "phrasing")
+        _say(f"{made.folder / part}: {_counted(counts['examples'], 'example')} in {phrasings}")
 
 
 def _inspect(config: InspectConfig, options: Options) -> None:

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from trivium.adapters.prefix import begin_active
+from trivium.adapters.beginning import begin_active
 from trivium.cli.terminal import visible, write
 from trivium.errors import Unsupported
 from trivium.lm.hosted.model import HostedModel

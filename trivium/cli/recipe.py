@@ -15,7 +15,7 @@ from trivium.cli.output import print_json, print_plan
 from trivium.cli.verbs import Options, Verb
 from trivium.data.prepared import Prepared
 from trivium.errors import UserError
-from trivium.lm.load import saved_folder
+from trivium.lm.load import base_folder, saved_folder
 from trivium.lm.purpose import purpose_of_folder
 from trivium.lm.reading import trained_on_pairs
 from trivium.models import architecture
@@ -53,7 +53,7 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
 def _then(usual: str, folder: pathlib.Path) -> str:
     """What the model of a run is used by: as is usual for the verb, unless it is for something else."""
     try:
-        saved = saved_folder(folder)
+        saved = base_folder(saved_folder(folder))
         purpose, kind = purpose_of_folder(saved), architecture(str(read_hf_config(saved)["model_type"])).kind
         of_pairs = trained_on_pairs(read_description(saved)) is True
     except UserError:

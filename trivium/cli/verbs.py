@@ -24,6 +24,8 @@ class Verb:
     """The setting that arguments before the first flag belong to; "recipe" is a YAML file of settings."""
     second: str | None = None
     """The setting that a second such argument is most likely meant for, where there may be one only."""
+    folder: str | None = None
+    """Where a recipe leads: the setting that a folder in its place belongs to."""
     tasks: tuple["Verb", ...] = ()
     """What it does one of, each with settings of its own: the word after `train` names one, "train tagging"."""
 
@@ -104,6 +106,30 @@ _TASKS = (
     ),
 )
 
+_PLANS = (
+    Verb(
+        name="plan finetune",
+        summary="a finished model trained further, by one method or by several side by side",
+        module="trivium.cli.plan",
+        settings=("trivium.cli.plan:PlanFinetuneConfig",),
+        example="trivium plan finetune --model llama-7b --method qlora --context 2048 --rows 4",
+    ),
+    Verb(
+        name="plan pretrain",
+        summary="all of a model trained",
+        module="trivium.cli.plan",
+        settings=("trivium.cli.plan:PlanPretrainConfig",),
+        example="trivium plan pretrain --model gpt2 --context 1024 --rows 4",
+    ),
+    Verb(
+        name="plan generate",
+        summary="texts continued: the weights, and what is remembered of the texts",
+        module="trivium.cli.plan",
+        settings=("trivium.cli.plan:PlanGenerateConfig",),
+        example="trivium plan generate --model mistral-7b --dtype bfloat16 --rows 8",
+    ),
+)
+
 VERBS = (
     Verb(
         name="quickstart",
@@ -115,12 +141,13 @@ VERBS = (
     ),
     Verb(
         name="prepare",
-        summary="make token shards from text: clean, deduplicate, split; look at them; forget",
+        summary="make token shards from text, or examples from a task; look at them; forget",
         module="trivium.cli.prepare",
         settings=(
             "trivium.recipes.prepare:PrepareConfig",
             "trivium.cli.prepare:InspectConfig",
             "trivium.cli.prepare:ForgetConfig",
+            "trivium.recipes.instructions:InstructionsConfig",
         ),
         needs="trivium.cli.dry_run.preparing:preparing",
         example="trivium prepare notes/ --output prepared",
@@ -159,9 +186,10 @@ VERBS = (
         module="trivium.cli.recipe",
         settings=("trivium.recipes.finetune:FinetuneConfig",),
         needs="trivium.cli.dry_run.training:finetuning",
-        example="trivium finetune --model runs/pretrain --data examples.jsonl",
+        example="trivium finetune runs/pretrain --data examples.jsonl --method lora",
         then="trivium chat {run}",
         leading="recipe",
+        folder="model",
     ),
     Verb(
         name="train",
@@ -201,6 +229,23 @@ VERBS = (
         second="texts",
     ),
     Verb(
+        name="extend",
+        summary="give a model more pieces for a language or a field that it cuts too fine",
+        module="trivium.cli.extend",
+        settings=("trivium.recipes.extend:ExtendConfig",),
+        example="trivium extend runs/pretrain --text finnish.txt --pieces 2000",
+        leading="model",
+        second="text",
+    ),
+    Verb(
+        name="merge",
+        summary="make adapters part of their model; make several adapters or models one",
+        module="trivium.cli.merge",
+        settings=("trivium.recipes.merge:MergeConfig",),
+        example="trivium merge runs/finetune --output merged",
+        leading="adapters",
+    ),
+    Verb(
         name="generate",
         summary="continue a prompt",
         module="trivium.cli.generate",
@@ -216,6 +261,14 @@ VERBS = (
         settings=("trivium.cli.chat:ChatConfig",),
         example="trivium chat runs/quickstart",
         leading="model",
+    ),
+    Verb(
+        name="plan",
+        summary="say how much memory and time a work will need, before it is begun",
+        module="trivium.cli.plan",
+        settings=tuple(settings for task in _PLANS for settings in task.settings),
+        example=_PLANS[0].example,
+        tasks=_PLANS,
     ),
     Verb(
         name="models",

@@ -1,115 +1,117 @@
-"""A file of examples to tune on: one JSON object a line, in any of four forms.
+"""Files of examples to tune on: what is in them is recognised line by line, checked, and told.
 
-{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}, ...]}
-{"prompt": "...", "completion": "..."}
-{"instruction": "...", "input": "...", "output": "..."}          "input" may be empty or absent
-{"text": "..."}                                                  a document, all of it trained on
+records = read_records(Path("examples.jsonl"))                  # or .json .csv .tsv .parquet, compressed or not
+records = read_records(Path("faq.csv"), columns={"prompt": "question", "completion": "answer"})
+records = read_records(Path("examples/"))                       # all such files of a folder
+told(records)                                                   # "1,000 examples: 990 ShareGPT, 10 text"
+
+The forms are those of `trivium.data.example_forms`; a file may mix them where each line is clear.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from trivium.data.documents import read_text
-from trivium.errors import DataError
+from trivium.config import did_you_mean
+from trivium.data.conversations import UnknownRole, Unusable
+from trivium.data.example_forms import FIELDS, FORMS, NAMES, Record, record_of
+from trivium.data.rows import FORMS as FILES
+from trivium.data.rows import Row, is_of_rows, read_rows
+from trivium.errors import ConfigError, DataError
 
-FORMS = '{"messages": [...]}, {"prompt", "completion"}, {"instruction", "input", "output"} or {"text"}'
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """One line, checked: what is not in its form is empty."""
-
-    form: Literal["messages", "pair", "instruction", "text"]
-    """Which of the four it is."""
-    messages: tuple[Mapping[str, Any], ...] = ()
-    """The turns of a conversation, the last the assistant's."""
-    prompt: str = ""
-    """The prompt, or the instruction."""
-    given: str = ""
-    """The input that an instruction is about."""
-    completion: str = ""
-    """What is to be written: the completion, the output, or the whole text."""
-    line: int = field(default=0, compare=False)
-    """Where it stands in its file, counted from 1."""
-
-    @property
-    def asked(self) -> str:
-        """What it asks, by which it is held out or not: two answers to one question stand on the same side."""
-        if self.form == "messages":
-            return next((turn["content"] for turn in self.messages if turn["role"] == "user"), "")
-        return self.completion if self.form == "text" else self.prompt + self.given
+__all__ = ["Record", "read_records", "told"]
 
 
-def read_records(path: Path) -> list[Record]:
-    """The examples of a .jsonl file. Raises `DataError` that names the first line that cannot be used."""
-    records = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            records.append(replace(_record(json.loads(line)), line=number))
-        except json.JSONDecodeError as error:
-            raise _bad_line(path, number, "not JSON") from error
-        except _Unusable as error:
-            raise _bad_line(path, number, str(error)) from error
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in brackets
-            raise _bad_line(path, number, "a number too long or brackets too deep to read") from error
+def read_records(path: Path, *, columns: Mapping[str, str] | None = None) -> list[Record]:
+    """The examples of a file, or of all files of a folder in the order of their names.
+
+    Args:
+        path: a .jsonl, .json, .csv, .tsv or .parquet file, compressed or not, or a folder with such files in it.
+        columns: which of the file's fields or columns are which of ours, as {"prompt": "question", "completion":
+            "answer"}; others are then not looked at. None where they have our names.
+
+    Raises:
+        ConfigError: ``columns`` name what no form has.
+        DataError: no such file, none in the folder, or a line that cannot be used, with the file, the line and what it
+            is.
+    """
+    _check_columns(columns)
+    records = [_record(row, columns) for file in _files(path) for row in read_rows(file)]
+    if not records:
+        raise DataError("there are no examples", received=path, expected=f"lines of {FORMS}", fix="check the file")
     return records
 
 
-class _Unusable(Exception):
-    """Why a line is no example."""
+def told(records: Sequence[Record]) -> str:
+    """What was recognised, for people: how many examples, of which forms and tasks."""
+    forms = Counter(record.written_as for record in records)
+    tasks = Counter(record.task for record in records if record.task is not None)
+    said = f"{len(records):,} examples: {_counted(forms)}"
+    return f"{said}; tasks: {_counted(tasks)}" if tasks else said
 
 
-def _record(line: Any) -> Record:
-    if not isinstance(line, dict):
-        raise _Unusable("no JSON object")
-    if "messages" in line:
-        return Record(form="messages", messages=_conversation(line["messages"]))
-    if "instruction" in line:
-        prompt, completion = _texts(line, "instruction", "output")
-        given = line.get("input") or ""
-        if not isinstance(given, str):
-            raise _Unusable("`input` is no text")
-        return Record(form="instruction", prompt=prompt, given=given, completion=completion)
-    if "prompt" in line or "completion" in line:
-        prompt, completion = _texts(line, "prompt", "completion")
-        return Record(form="pair", prompt=prompt, completion=completion)
-    if "text" not in line:
-        raise _Unusable(f"none of these forms; it has {', '.join(map(str, line)) or 'nothing'}"[:200])
-    if not isinstance(line["text"], str) or not line["text"].strip():
-        raise _Unusable("`text` is empty, or no text")
-    return Record(form="text", completion=line["text"])
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def _texts(line: Mapping[str, Any], prompt: str, completion: str) -> tuple[str, str]:
-    if any(not isinstance(line.get(name), str) for name in (prompt, completion)):
-        raise _Unusable(f"no texts `{prompt}` and `{completion}`")
-    if not line[completion]:
-        raise _Unusable(f"an empty {completion}")
-    return line[prompt], line[completion]
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        if not os.path.lexists(path):
+            raise DataError("there is no such file or folder", received=path, fix="check the path")
+        yield path
+        return
+    inside = (file.relative_to(path) for file in path.rglob("*") if file.is_file() and is_of_rows(file))
+    names = sorted(name for name in inside if not any(part.startswith(".") for part in name.parts))
+    if not names:
+        raise DataError("there are no examples in the folder", received=path, expected=FILES)
+    yield from (path / name for name in names)
 
 
-def _conversation(messages: Any) -> tuple[Mapping[str, Any], ...]:
-    if not isinstance(messages, list) or not messages:
-        raise _Unusable("`messages` is no list of turns, or empty")
-    for number, turn in enumerate(messages):
-        if not isinstance(turn, dict) or any(not isinstance(turn.get(name), str) for name in ("role", "content")):
-            raise _Unusable(f"message {number} has no texts `role` and `content`")
-    if messages[-1]["role"] != "assistant":
-        raise _Unusable("the last message is not the assistant's answer")
-    if not messages[-1]["content"]:
-        raise _Unusable("an empty answer")
-    return tuple(messages)
+def _record(row: Row, columns: Mapping[str, str] | None) -> Record:
+    try:
+        fields = row.fields if columns is None else _renamed(row, columns)
+        return replace(record_of(fields), line=row.line, where=row.place)
+    except UnknownRole as error:
+        raise DataError(
+            "the roles are system, user and assistant, and tool for what a program answered",
+            received=f"{row.place}: {error}",
+            fix="correct the role",
+        ) from error
+    except Unusable as error:
+        raise DataError(
+            "a line of the examples cannot be used",
+            received=f"{row.place}: {error}",
+            expected=FORMS,
+            fix=_advice(row.fields, columns),
+        ) from error
 
 
-def _bad_line(path: Path, number: int, reason: str) -> DataError:
-    return DataError(
-        "a line of the examples cannot be used",
-        received=f"{path}, line {number}: {reason}",
-        expected=FORMS,
-        fix="correct or remove the line",
-    )
+def _renamed(row: Row, columns: Mapping[str, str]) -> dict[str, Any]:
+    missing = [theirs for theirs in columns.values() if theirs not in row.fields]
+    if missing:
+        raise DataError(
+            f"there is no column `{missing[0]}`",
+            received=f"{row.place}: {', '.join(map(str, row.fields))}"[:200],
+            fix=did_you_mean(missing[0], map(str, row.fields)) or "set columns to those that the file has",
+        )
+    return {ours: row.fields[theirs] for ours, theirs in columns.items()}
+
+
+def _advice(fields: Mapping[str, Any], columns: Mapping[str, str] | None) -> str:
+    if columns is None and not set(NAMES) & set(fields):
+        return "name its columns with columns, as prompt=question,completion=answer; or correct the line"
+    return "correct or remove the line, or say with columns which fields are meant"
+
+
+def _check_columns(columns: Mapping[str, str] | None) -> None:
+    for name in columns or ():
+        if name not in FIELDS:
+            raise ConfigError(
+                "a column is named for what no example has",
+                received=f"columns {name}={(columns or {})[name]}",
+                expected=", ".join(FIELDS),
+                fix=did_you_mean(name, FIELDS),
+            )

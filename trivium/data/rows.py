@@ -39,6 +39,14 @@ class Row:
     """Every field or column, by name."""
     where: str
     """The file, and the line, item or row in it, for messages."""
+    line: int = 0
+    """Which line, item or row it is, counted from 1."""
+
+    @property
+    def place(self) -> str:
+        """`where`, spelt out: "train.jsonl, line 3"."""
+        name, colon, number = self.where.rpartition(":")
+        return f"{name}, line {number}" if colon and number == str(self.line) else self.where
 
     def text(self, field: str, *, setting: str | None = None) -> str:
         """The text of a field; of a list of texts, such as the sentences of a passage, all of them with a space
@@ -140,10 +148,10 @@ def rows_of(content: bytes, name: str, *, names: Names = lambda first: None, enc
             yield from _of_table(name, text, _TABLES[kind], names)
             return
         items = _of_list(name, text) if kind == _LIST else _of_lines(name, text)
-    for where, item in items:
+    for number, where, item in items:
         if not isinstance(item, dict):
             raise DataError("a record is no JSON object", received=where, expected='{"name": ...}')
-        yield Row(fields=item, where=where)
+        yield Row(fields=item, where=where, line=number)
 
 
 def kind_of(name: str) -> str:
@@ -157,22 +165,22 @@ def is_of_rows(path: Path) -> bool:
     return kind_of(path.name) in SUFFIXES
 
 
-def _of_lines(name: str, text: str) -> Iterator[tuple[str, Any]]:
+def _of_lines(name: str, text: str) -> Iterator[tuple[int, str, Any]]:
     # Not splitlines: a text may hold U+2028, which JSON allows unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield f"{name}:{number}", _parsed(line, f"{name}:{number}")
+            yield number, f"{name}:{number}", _parsed(line, f"{name}:{number}")
 
 
-def _of_list(name: str, text: str) -> Iterator[tuple[str, Any]]:
+def _of_list(name: str, text: str) -> Iterator[tuple[int, str, Any]]:
     items = _parsed(text, name)
     if not isinstance(items, list):
         raise DataError("the file is no list of records", received=name, expected="[{...}, {...}]")
     for number, item in enumerate(items, start=1):
-        yield f"{name}, item {number}", item
+        yield number, f"{name}, item {number}", item
 
 
-def _of_columns(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
+def _of_columns(content: bytes, name: str) -> Iterator[tuple[int, str, Any]]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -185,14 +193,30 @@ def _of_columns(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
             "the .parquet file is damaged", received=f"{name}: {error}"[:200], fix="copy it again"
         ) from error
     for number, item in enumerate(items, start=1):
-        yield f"{name}, row {number}", item
+        yield number, f"{name}, row {number}", item
 
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
+    except _Repeated as error:
+        raise DataError(
+            "a name stands twice in one record", received=f"{where}: {error}"[:200], fix="remove one of them"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise DataError("this is not JSON", received=f"{where}: {error}"[:200], fix="correct or remove it") from error
+
+
+class _Repeated(Exception):
+    """A name that a JSON object has twice. Python would keep the last, which is seldom what was meant."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Repeated(repr(next(name for name in names if names.count(name) > 1)))
+    return found
 
 
 def _of_table(name: str, text: str, delimiter: str, names: Names) -> Iterator[Row]:
@@ -209,6 +233,7 @@ def _of_table(name: str, text: str, delimiter: str, names: Names) -> Iterator[Ro
             if not header:
                 given = names(row)
                 header = given or row
+                _check_header(header, name)
                 if given is None:
                     continue
             where = f"{name}:{rows.line_num}"
@@ -218,6 +243,16 @@ def _of_table(name: str, text: str, delimiter: str, names: Names) -> Iterator[Ro
                     received=f"{where}: {len(row)} for the columns {', '.join(header[:_NAMED])}",
                     fix="correct the row, or name as many columns",
                 )
-            yield Row(fields=dict(zip(header, row, strict=True)), where=where)
+            yield Row(fields=dict(zip(header, row, strict=True)), where=where, line=rows.line_num)
     except csv.Error as error:
         raise DataError("a row cannot be read", received=f"{name}:{rows.line_num}: {error}") from error
+
+
+def _check_header(header: Sequence[str], name: str) -> None:
+    repeated = next((column for column in header if header.count(column) > 1), None)
+    if repeated is not None:
+        raise DataError(
+            "two columns of the table have the same name",
+            received=f"{name}: {repeated!r} among {', '.join(header[:_NAMED])}",
+            fix="rename one of them",
+        )

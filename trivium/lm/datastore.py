@@ -85,7 +85,10 @@ class Datastore:
 
     @torch.no_grad()
     def search(self, queries: Float[Tensor, "Q D"], neighbours: int) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-        """Squared distances of the nearest keys, the nearest first, and their tokens; all where there are fewer."""
+        """Squared distances of the nearest keys, the nearest first, and their tokens; all where there are fewer.
+
+        Raises ``DataError`` for keys of another width, and for tokens that are not of the vocabulary.
+        """
         if queries.shape[1] != self.width:
             raise DataError("the keys are those of another network", received=self.width, expected=queries.shape[1])
         flat = queries.float()
@@ -102,7 +105,9 @@ class Datastore:
         distances = self._distances(flat, places)  # anew, as a difference of large numbers has few digits
         distances, order = distances.sort(dim=-1)
         places = places.gather(-1, order)
-        tokens = torch.from_numpy(self.tokens[places.cpu().numpy()].astype(np.int64))
+        found = self.tokens[places.cpu().numpy()]
+        _require_known(found, self.vocabulary_size, "the datastore is damaged: build it again")
+        tokens = torch.from_numpy(found.astype(np.int64))
         return distances.to(queries.dtype), tokens.to(queries.device)
 
     def _distances(self, queries: Float[Tensor, "Q D"], places: Int[Tensor, "Q k"]) -> Float[Tensor, "Q k"]:
@@ -121,9 +126,10 @@ def build(target: str | Path, network: nn.Module, documents: Sequence[Ids], *, d
     """Reads ``documents`` (token ids) and writes a place for every token but the first of each.
 
     Raises ``Unsupported`` for a network that does not read from left to right, ``DataError`` where there is nothing to
-    keep, ``StorageError`` where it cannot be written.
+    keep or an id is not of the network's vocabulary, ``StorageError`` where it cannot be written.
     """
     _require_causal(network)
+    config: Any = network.config
     places = sum(max(0, len(document) - 1) for document in documents)
     if not places:
         raise DataError("no document has two tokens", received=f"{len(documents)} documents")
@@ -133,8 +139,9 @@ def build(target: str | Path, network: nn.Module, documents: Sequence[Ids], *, d
         for hidden, following in hidden_states(network, documents):
             if not begin:  # the width is known: of some families it is not that of the blocks
                 keys = open_memmap(folder / "keys.npy", mode="w+", dtype=dtype, shape=(places, hidden.shape[1]))
-            end = begin + len(following)
-            keys[begin:end], tokens[begin:end] = hidden.float().cpu().numpy(), following.cpu().numpy()
+            told, end = following.cpu().numpy(), begin + len(following)
+            _require_known(told, config.vocabulary_size, "encode with the model's own tokenizer")
+            keys[begin:end], tokens[begin:end] = hidden.float().cpu().numpy(), told
             begin = end
         assert begin == places and isinstance(keys, np.memmap)
         keys.flush()
@@ -144,7 +151,7 @@ def build(target: str | Path, network: nn.Module, documents: Sequence[Ids], *, d
             "places": places,
             "width": keys.shape[1],
             "dtype": dtype,
-            "vocabulary_size": network.config.vocabulary_size,
+            "vocabulary_size": config.vocabulary_size,
         }
         (folder / "datastore.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
     return Datastore.open(target)
@@ -228,6 +235,18 @@ def log_probs(
 def perplexity(own: Float[Tensor, "N"], found: Float[Tensor, "N"], weight: float) -> float:
     """exp of the mean negative log-probability under the mixture, from what `log_probs` gives."""
     return float(torch.exp(-mixed(own, found, weight).mean()))
+
+
+def _require_known(tokens: np.ndarray, vocabulary_size: int, fix: str) -> None:
+    """Raises ``DataError`` for the first id that the vocabulary does not have."""
+    beyond = tokens[(tokens < 0) | (tokens >= vocabulary_size)]
+    if beyond.size:
+        raise DataError(
+            "a token is not of the network's vocabulary",
+            received=f"id {beyond.flat[0]}",
+            expected=f"0 to {vocabulary_size - 1}",
+            fix=fix,
+        )
 
 
 def _require_causal(network: nn.Module) -> None:

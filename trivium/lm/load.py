@@ -8,16 +8,22 @@ import re
 from collections.abc import Mapping
 from typing import Any, overload
 
-from torch import nn
-
 from trivium import tokenizers
 from trivium.adapters.adapter_set import adapters_of, has_adapters
 from trivium.adapters.attach import detach
 from trivium.adapters.attach import merge as merge_adapter
 from trivium.adapters.routing import activate
-from trivium.checkpoints.adapter_folder import load_adapter
+from trivium.checkpoints.adapter_folder import check_base, load_adapter
 from trivium.checkpoints.model_folder import load_model, read_hf_config, save_folder
-from trivium.checkpoints.provenance import Origin, is_adapter, is_model, read_description
+from trivium.checkpoints.provenance import (
+    Origin,
+    base_named,
+    is_adapter,
+    is_model,
+    named_place,
+    read_description,
+    weights_sha256,
+)
 from trivium.checkpoints.retention import saved_steps, step_folder
 from trivium.errors import CheckpointError, StorageError, Unsupported
 from trivium.generation import generation_config
@@ -27,9 +33,11 @@ from trivium.lm.hosted.model import HostedModel, purpose_of_service
 from trivium.lm.local import LocalModel
 from trivium.lm.purpose import Purpose, purpose_of_folder
 from trivium.nn.quantized import NF4Linear
+from trivium.nn.quantized_experts import NF4GroupedLinear
 from trivium.runtime.device import choose_device, choose_dtype
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_GENERATION = "generation_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "encoder.json", "source.spm", "target.spm")
 
 
@@ -41,6 +49,7 @@ def load(
     dtype: str = "float32",
     device: str = "auto",
     quantize: str | None = None,
+    any_base: bool = False,
 ) -> LocalModel: ...
 
 
@@ -52,6 +61,7 @@ def load(
     dtype: str = "float32",
     device: str = "auto",
     quantize: str | None = None,
+    any_base: bool = False,
 ) -> LocalModel | HostedModel: ...
 
 
@@ -62,14 +72,21 @@ def load(
     dtype: str = "float32",
     device: str = "auto",
     quantize: str | None = None,
+    any_base: bool = False,
 ) -> LocalModel | HostedModel:
     """The model of a Hugging Face folder, or one that is reached as a service, ready for use.
 
-    ``path_or_id`` is a folder with ``config.json``, or the folder of a training run: its best
-    checkpoint, else its last. A folder without a tokenizer gives a model that takes and gives ids only.
-    ``quantize="nf4"`` packs the matrices of the blocks in 4 bits (QLoRA's NormalFloat) as they are read,
-    one by one. ``adapter`` is a PEFT folder, which answers are then given with, or several by name, of which
-    ``generate(..., adapter=name)`` chooses one a call.
+    ``path_or_id`` is a folder with ``config.json``, or the folder of a training run: its best checkpoint, else its
+    last. An adapter's folder (PEFT's, or a run that trained one) is opened on the base that it names, with the
+    tokenizer and the settings for writing that were saved beside it. A folder without a tokenizer gives a model that
+    takes and gives ids only.
+
+    ``adapter`` is a PEFT folder or a run, which answers are then given with, or several by name, of which
+    ``generate(..., adapter=name)`` chooses one a call. One that was made for other weights is refused, by their
+    SHA-256, unless ``any_base`` says that they will do.
+
+    ``quantize="nf4"`` packs the matrices of the blocks in 4 bits (QLoRA's NormalFloat) as they are read, one by one;
+    "none" does not. None is "none", and for an adapter's folder as it was when the adapter was trained.
 
     A text may also name a service: "openai:MODEL", "anthropic:MODEL", "openai:MODEL@http://127.0.0.1:8000/v1", or a
     YAML file of its settings; see ``trivium.lm.hosted.address``. A ``Path`` is always a folder.
@@ -81,30 +98,82 @@ def load(
     """
     if isinstance(path_or_id, str) and is_service(path_or_id):
         return _hosted(path_or_id, adapter=adapter, dtype=dtype, device=device, quantize=quantize)
-    if quantize not in (None, "nf4"):
-        raise Unsupported("this release does not quantise so", received=f"quantize={quantize}", expected="nf4, or None")
-    folder = saved_folder(path_or_id)
+    if quantize not in (None, "nf4", "none"):
+        raise Unsupported(
+            "this release does not quantise so", received=f"quantize={quantize}", expected="nf4, none, or None"
+        )
+    opened = saved_folder(path_or_id)
+    folder, adapters = _opened(opened, adapter)
+    if quantize is None and folder != opened:
+        quantize = read_description(opened).get("quantize")
     target = choose_device(device)
     config_file = read_hf_config(folder)
-    tokenizer = None
-    if any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        tokenizer = tokenizers.load(folder)
+    # What was saved with a single adapter is how that one is used; several share what their base has.
+    told = [*adapters.values(), folder] if len(adapters) == 1 else [folder]
+    of_tokenizer = next((place for place in told if _has_tokenizer(place)), None)
+    tokenizer = None if of_tokenizer is None else tokenizers.load(of_tokenizer)
+    of_generation = next((place for place in told if (place / _GENERATION).is_file()), folder)
     sentences = sentence_facts(folder)
     network = load_model(folder, dtype=choose_dtype(dtype, target), device=target, nf4=quantize == "nf4")
-    adapters = {name: pathlib.Path(path) for name, path in _by_name(adapter).items()}
-    _load_adapters(network, adapters, active=None if isinstance(adapter, dict) else "default")
-    origin = Origin(folder=folder, described=read_description(folder), adapters=adapters)
+    for name, place in adapters.items():
+        if not any_base:
+            check_base(place, folder)
+        load_adapter(place, network, name)
+    if adapters:
+        activate(network, None if isinstance(adapter, dict) else "default")
     model = LocalModel(
         network,
         tokenizer,
-        generation=stated_generation(folder, config_file),
+        generation=stated_generation(of_generation, config_file),
         config_file=config_file,
-        origin=origin,
+        origin=Origin(folder=folder, described=read_description(folder), adapters=adapters),
         embedding=sentences,
     )
     if tokenizer is not None:
         tokenizers.check_vocabulary(tokenizer, model.config.vocabulary_size)
     return model
+
+
+def _opened(
+    folder: pathlib.Path, adapter: str | pathlib.Path | dict[str, str | pathlib.Path] | None
+) -> tuple[pathlib.Path, dict[str, pathlib.Path]]:
+    """The folder of the network, and those of its adapters by name."""
+    if is_model(folder) or not is_adapter(folder):
+        return folder, {name: saved_folder(path) for name, path in _by_name(adapter).items()}
+    if adapter is not None:
+        raise Unsupported(
+            "an adapter cannot be the base of another",
+            received=folder,
+            fix=f"give the base, and both as adapters: adapter={{'first': {str(folder)!r}, ...}}",
+        )
+    return base_folder(folder), {"default": folder}
+
+
+def base_folder(folder: pathlib.Path) -> pathlib.Path:
+    """The folder of the network: ``folder`` itself, and of an adapter its base's.
+
+    Of the places that the adapter names, one with the weights that it was made for comes before one with others.
+    Raises ``CheckpointError`` where there is none on this machine.
+    """
+    if is_model(folder) or not is_adapter(folder):
+        return folder
+    named = base_named(folder)
+    places = [place for place in (named_place(folder, name) for name in named) if place is not None]
+    found = [place for place in map(saved_folder, places) if is_model(place)]
+    recorded = read_description(folder).get("parent_sha256")
+    if not found:
+        raise CheckpointError(
+            "this is an adapter, and the base that it was made for is not here",
+            received=f"{folder}: {' or '.join(named) or 'names no base'}",
+            expected="a folder of the base's weights under this path, from here or from beside the adapter",
+            fix=f"put it back there, or name it: load(BASE, adapter={str(folder)!r}), on the command line "
+            f"--model BASE --adapter {folder}",
+        )
+    return next((place for place in found if recorded == weights_sha256(place)), found[0])
+
+
+def _has_tokenizer(folder: pathlib.Path) -> bool:
+    return any((folder / name).is_file() for name in _TOKENIZER_FILES)
 
 
 def _hosted(name: str, **of_weights: object) -> HostedModel:
@@ -128,21 +197,13 @@ def purpose_of(path_or_id: str | pathlib.Path) -> Purpose | None:
     """
     if is_service(str(path_or_id)):
         return purpose_of_service(read_service(str(path_or_id)))
-    return purpose_of_folder(saved_folder(path_or_id))
+    return purpose_of_folder(base_folder(saved_folder(path_or_id)))
 
 
 def _by_name(
     adapter: str | pathlib.Path | dict[str, str | pathlib.Path] | None,
 ) -> dict[str, str | pathlib.Path]:
     return adapter if isinstance(adapter, dict) else {} if adapter is None else {"default": adapter}
-
-
-def _load_adapters(network: nn.Module, adapters: dict[str, pathlib.Path], *, active: str | None) -> None:
-    """Attaches them; a single one is active at once."""
-    for name, folder in adapters.items():
-        load_adapter(folder, network, name)
-    if adapters:
-        activate(network, active)
 
 
 def save(model: LocalModel, folder: str | pathlib.Path, *, merge: bool = False) -> None:
@@ -152,8 +213,8 @@ def save(model: LocalModel, folder: str | pathlib.Path, *, merge: bool = False) 
     whose parent is then the base; a model with adapters is not saved otherwise. Raises ``StorageError``, also for a
     folder that holds anything but an earlier save, and ``Unsupported`` for a quantised model.
     """
-    if any(isinstance(module, NF4Linear) for module in model.network.modules()):
-        raise Unsupported("a quantised model cannot be saved by this release", fix="save the model it was loaded from")
+    if any(isinstance(module, NF4Linear | NF4GroupedLinear) for module in model.network.modules()):
+        raise Unsupported("a quantised model cannot be saved by this release", fix='load it with quantize="none"')
     if has_adapters(model.network):
         if not merge:
             raise Unsupported(
@@ -227,7 +288,7 @@ def stated_generation(folder: pathlib.Path, config_file: Mapping[str, Any]) -> d
 
     Raises ``CheckpointError`` for a file that is damaged.
     """
-    path = folder / "generation_config.json"
+    path = folder / _GENERATION
     if not path.is_file():
         return generation_config.from_model_config(config_file)
     try:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.adapters import prefix
+from trivium.adapters.beginning import begin_active, prefix_tokens
 from trivium.errors import DataError
 from trivium.generation.reading import device_of
 from trivium.lm.capabilities import head_of
@@ -47,5 +47,5 @@ def read_for_a_vector(network: nn.Module, row: Architecture, tokens: Tensor, len
 
 
 def begun(network: nn.Module, rows: int, length: int) -> State | None:
-    """What texts are read into where the active adapter is a prefix."""
-    return prefix.begin_active(network, [None] * rows, length) if prefix.prefix_tokens(network) else None
+    """What texts are read into where the active adapter is a prompt."""
+    return begin_active(network, [None] * rows, length) if prefix_tokens(network) else None

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trivium.adapters import prefix
+from trivium.adapters.beginning import begin_active, prefix_tokens
 from trivium.errors import DataError, NonFiniteError, Unsupported
 from trivium.lm.filling import mask_id
 from trivium.lm.protocol import Score
@@ -224,8 +224,8 @@ def _read(network: nn.Module, families: Sequence[_Family]) -> tuple[Tensor, list
     texts = [(row, text) for row, family in enumerate(families) for text in family.texts]
     rests = [(row, text[families[row].common :]) for row, text in texts if len(text) > families[row].common]
     state = None
-    if rests or prefix.prefix_tokens(network):
-        state = prefix.begin_active(network, [None] * len(families), max(len(text) for _, text in texts))
+    if rests or prefix_tokens(network):
+        state = begin_active(network, [None] * len(families), max(len(text) for _, text in texts))
     output = _packed(network, [family.texts[0][: family.common] for family in families], state)
     hidden = output.hidden[0]
     if rests:
@@ -255,7 +255,7 @@ def _packed(network: nn.Module, texts: Sequence[list[int]], state: State | None)
 def _longest(network: nn.Module) -> int | None:
     """Tokens of a text that are read at once: what the model was made for, also where it could read on beyond."""
     config: Any = network.config
-    return None if config.context_tokens is None else config.context_tokens - prefix.prefix_tokens(network)
+    return None if config.context_tokens is None else config.context_tokens - prefix_tokens(network)
 
 
 def _log_probs(network: nn.Module, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from trivium.checkpoints.folder import MANIFEST, verify_folder
 from trivium.checkpoints.provenance import (
     is_adapter,
     is_model,
+    named_place,
     own_manifest,
     read_adapter_config,
     read_description,
@@ -146,7 +147,7 @@ def _saved(folder: pathlib.Path, called: str, recorded: str | None, above: Seque
 
 def _earlier(folder: pathlib.Path, name: str, recorded: str | None, above: Sequence[pathlib.Path]) -> Link:
     """The model or adapter that ``folder`` names as what it was made from."""
-    place = _found(folder, name)
+    place = named_place(folder, name)
     missing = "no model on this machine, under this path"
     try:
         saved = None if place is None else saved_folder(place)
@@ -195,7 +196,7 @@ def _data(folder: pathlib.Path, described: dict[str, Any]) -> list[Link]:
     recorded, name = _text(described, "data_fingerprint"), _text(described, "data")
     if recorded is None and name is None:
         return []
-    place = None if name is None else _found(folder, name)
+    place = None if name is None else named_place(folder, name)
     if place is None:  # a run that prepared its text itself keeps it
         place = next((above / "data" for above in folder.resolve().parents[:2] if _is_prepared(above / "data")), None)
     if place is None:
@@ -260,14 +261,6 @@ def _sources(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 # Small things --------------------------------------------------------------------------------------------------------
-
-
-def _found(folder: pathlib.Path, name: str) -> pathlib.Path | None:
-    """Where the path ``name``, written in ``folder``, leads: from here, from the folder, or from one above it."""
-    given = pathlib.Path(name).expanduser()
-    starts = [pathlib.Path(), folder, *folder.resolve().parents]
-    places = [given] if given.is_absolute() else [start / given for start in starts]
-    return next((place for place in places if place.exists()), None)
 
 
 def _compared(recorded: str | None, found: str | None, difference: str) -> tuple[State, str]:

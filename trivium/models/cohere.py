@@ -21,6 +21,7 @@ from trivium.models.decoder_format import (
     modules,
     read_fields,
     require,
+    rope_of_whole_heads,
     write_llama,
 )
 from trivium.nn.attention.layout import causal_layout
@@ -93,7 +94,7 @@ class CohereConfig:
     def from_hf(cls, config: dict[str, Any]) -> "CohereConfig":
         """From a ``config.json`` of ``model_type`` cohere; ``Unsupported`` for what this file does not compute."""
         require(config, hidden_act="silu")
-        return cls(**read_fields(config, _FIELDS), rope=Rope.from_hf({"rope_theta": 500000.0, **config}))
+        return cls(**read_fields(config, _FIELDS), rope=rope_of_whole_heads({"rope_theta": 500000.0, **config}))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -158,7 +159,7 @@ class Cohere(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

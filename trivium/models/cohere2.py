@@ -22,6 +22,7 @@ from trivium.models.decoder_format import (
     read_fields,
     read_window_layers,
     require,
+    rope_of_whole_heads,
     write_layer_types,
     write_llama,
 )
@@ -123,7 +124,7 @@ class Cohere2Config:
         if fields["window_tokens"] is None:
             raise Unsupported("sliding_window", received=None, expected="a number of tokens")
         local = read_window_layers(config, fields["layers"], lambda layer: _has_window(layer, rhythm))
-        return cls(**fields, rope=Rope.from_hf(config), window_layers=local)
+        return cls(**fields, rope=rope_of_whole_heads(config), window_layers=local)
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -187,7 +188,7 @@ class Cohere2(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trivium.errors import ConfigError, Unsupported
+from trivium.nn.positions.rope import Rope
 from trivium.nn.weight_map import Entry, Fuse, Rename, Stack, StackFused, WeightMap
 
 Fields = Mapping[str, tuple[str, Any]]
@@ -143,6 +144,19 @@ def llama_feedforward(inner_width: int, *, bias: bool = False, layer: str = "{i}
     ours, theirs = f"blocks.{layer}.feedforward.", f"model.layers.{layer}.mlp."
     gate_up = fused(ours + "gate_up", (theirs + "gate_proj", theirs + "up_proj"), (inner_width, inner_width), bias=bias)
     return gate_up + modules([(ours + "down", theirs + "down_proj")], bias=bias)
+
+
+def rope_of_whole_heads(config: Mapping[str, Any]) -> Rope:
+    """The angles of a family whose heads turn as a whole. ``Unsupported`` where only a share of a head is to."""
+    rope = Rope.from_hf(dict(config))
+    share = config.get("partial_rotary_factor") if rope.turning_share is None else rope.turning_share
+    if rope.kind != "proportional" and share not in (None, 1):
+        raise Unsupported(
+            "heads of this family turn as a whole",
+            received=f"partial_rotary_factor {share}",
+            expected="1, or none",
+        )
+    return rope
 
 
 EXPERT_FIELDS: dict[str, tuple[str, Any]] = {

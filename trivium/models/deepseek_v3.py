@@ -18,7 +18,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError
-from trivium.models.decoder_format import LLAMA_NORMS, llama_feedforward, llama_map
+from trivium.models.decoder_format import (
+    LLAMA_NORMS,
+    llama_feedforward,
+    llama_map,
+    rope_of_whole_heads,
+)
 from trivium.models.deepseek_v3_format import deepseek_experts, latent_attention, prediction_layer, read, write
 from trivium.nn.attention.latent import LatentAttention, LatentCache
 from trivium.nn.attention.layout import causal_layout
@@ -82,6 +87,8 @@ class DeepSeekV3Config:
     """The weights of a token's experts add up to 1, before ``expert_scaling``."""
     balance_weight: float = 0.0001
     """Weight of the loss that keeps the experts equally used (section 4.2; over a batch here, not over each text)."""
+    correction_rate: float = 0.001
+    """By how much an update moves the correction of an expert that is chosen too rarely or too often (section 4.2)."""
     z_weight: float = 0.0
     """Weight of the loss that keeps the router's logits small (Zoph et al. 2022, eq. 5); ours."""
     capacity_factor: float | None = None
@@ -143,6 +150,7 @@ class DeepSeekV3Config:
             renormalise=self.renormalise,
             scaling=self.expert_scaling,
             correction=True,
+            correction_rate=self.correction_rate,
             groups=self.expert_groups,
             chosen_groups=self.chosen_groups,
         )
@@ -160,7 +168,7 @@ class DeepSeekV3Config:
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> "DeepSeekV3Config":
         """From a ``config.json`` of ``model_type`` deepseek_v3; ``Unsupported`` for what this file does not compute."""
-        return cls(**read(config), rope=Rope.from_hf(config))
+        return cls(**read(config), rope=rope_of_whole_heads(config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -235,7 +243,7 @@ class DeepSeekV3(nn.Module):
         ``collect`` may name "routing" too, see `through_experts`."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected, losses = through_experts(
             self, x, layout, rotation, lengths=lengths, segments=segments, state=state, collect=collect
         )

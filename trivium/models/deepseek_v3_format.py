@@ -37,6 +37,7 @@ _FIELDS = (
         "expert_scaling": ("routed_scaling_factor", 2.5),
         "renormalise": ("norm_topk_prob", True),
         "balance_weight": ("router_aux_loss_coef", 0.0001),
+        "correction_rate": ("router_bias_update_rate", 0.001),
     }
 )
 del _FIELDS["key_value_heads"]
@@ -48,13 +49,6 @@ _PREDICTION = ("embed_tokens", "enorm", "hnorm", "eh_proj", "shared_head.norm", 
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of ``DeepSeekV3Config`` but for ``rope``; ``Unsupported`` for what the network does not compute."""
     require(config, hidden_act="silu", scoring_func="sigmoid", topk_method="noaux_tc", moe_layer_freq=1)
-    if (config.get("quantization_config") or {}).get("quant_method") == "fp8":
-        raise Unsupported(
-            "the matrices of this checkpoint are in eight bits, with a scale for each block of them",
-            received="quantization_config with quant_method fp8",
-            expected="bfloat16, float16 or float32 weights",
-            fix="convert it with the script that was published beside it, fp8_cast_bf16.py",
-        )
     fields = read_fields(config, _FIELDS)
     heads, groups = fields["heads"], config.get("num_key_value_heads")
     if groups not in (None, heads):

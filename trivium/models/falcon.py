@@ -14,7 +14,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported
-from trivium.models.decoder_format import check_heads, modules, read_fields, with_head, write_fields
+from trivium.models.decoder_format import (
+    check_heads,
+    modules,
+    read_fields,
+    rope_of_whole_heads,
+    with_head,
+    write_fields,
+)
 from trivium.models.gpt_format import NO_SPECIAL_IDS, megatron_linears, read_activation, write_activation
 from trivium.nn.attention.kernel import Bias
 from trivium.nn.attention.layout import Layout, causal_layout
@@ -118,7 +125,7 @@ class FalconConfig:
         return cls(
             **fields,
             key_value_heads=groups,
-            rope=Rope.from_hf(config),
+            rope=rope_of_whole_heads(config),
             parallel=parallel,
             parallel_norms=(norms or 2) if new else 1,
             activation=read_activation("activation", config.get("activation", "gelu")),
@@ -215,7 +222,7 @@ class Falcon(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = None if self.rotary is None else self.rotary(layout.positions, x.dtype)
+        rotation = None if self.rotary is None else self.rotary(layout.positions, x.dtype, layout.reach)
         bias = rounded_alibi(self.config, like=x) if self.rotary is None else None
         x, collected = through(self.blocks, x, layout, rotation, bias, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)

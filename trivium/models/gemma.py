@@ -19,6 +19,7 @@ from trivium.models.decoder_format import (
     llama_fields,
     llama_map,
     read_fields,
+    rope_of_whole_heads,
     write_llama,
 )
 from trivium.models.gemma_format import ACTIVATION, check_gemma
@@ -93,7 +94,7 @@ class GemmaConfig:
     def from_hf(cls, config: dict[str, Any]) -> "GemmaConfig":
         """From a ``config.json`` of ``model_type`` gemma; ``Unsupported`` for what this file does not compute."""
         check_gemma(config)
-        return cls(**read_fields(config, _FIELDS), rope=Rope.from_hf(config))
+        return cls(**read_fields(config, _FIELDS), rope=rope_of_whole_heads(config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -110,14 +111,9 @@ def _block(config: GemmaConfig) -> PreNormBlock:
         output_bias=config.attention_bias,
         dropout=config.attention_dropout,
     )
-    return PreNormBlock(
-        config.width,
-        attention,
-        GatedFeedForward(config.width, config.inner_width, "gelu_tanh"),
-        norm_epsilon=config.norm_epsilon,
-        norm_offset=1.0,
-        dropout=config.dropout,
-    )
+    feedforward = GatedFeedForward(config.width, config.inner_width, "gelu_tanh")
+    norms = [RMSNorm(config.width, config.norm_epsilon, offset=1.0) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
 class Gemma(nn.Module):
@@ -157,7 +153,7 @@ class Gemma(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

@@ -20,6 +20,7 @@ from trivium.models.decoder_format import (
     llama_map,
     read_fields,
     read_window_layers,
+    rope_of_whole_heads,
     write_layer_types,
     write_llama,
 )
@@ -132,7 +133,7 @@ class Gemma2Config:
         check_gemma(config)
         fields = read_fields(config, _FIELDS)
         local = read_window_layers(config, fields["layers"], _has_window)
-        return cls(**fields, window_layers=local, rope=Rope.from_hf(config))
+        return cls(**fields, window_layers=local, rope=rope_of_whole_heads(config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -204,7 +205,7 @@ class Gemma2(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotations = (self.rotary(layout.positions, x.dtype),)
+        rotations = (self.rotary(layout.positions, x.dtype, layout.reach),)
         x, collected = through(self.blocks, x, layout, rotations, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

@@ -23,6 +23,7 @@ from trivium.models.decoder_format import (
     read_fields,
     read_window_layers,
     require,
+    rope_of_whole_heads,
     write_layer_types,
     write_llama,
 )
@@ -164,7 +165,7 @@ def _rope(config: Mapping[str, Any], kind: str) -> Rope:
     name, usual = _ROPES[kind]
     scaling = (config.get("rope_scaling") or {}) if kind == "full_attention" else {}
     angles = {"rope_theta": config.get(name, usual), **scaling, **(stated.get(kind) or {})}
-    return Rope.from_hf({**config, "rope_parameters": angles})
+    return rope_of_whole_heads({**config, "rope_parameters": angles})
 
 
 def _block(config: Gemma3Config, window: int | None) -> SandwichBlock:
@@ -231,7 +232,7 @@ class Gemma3(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotations = tuple(rotary(layout.positions, x.dtype) for rotary in self.rotaries)
+        rotations = tuple(rotary(layout.positions, x.dtype, layout.reach) for rotary in self.rotaries)
         x, collected = through(self.blocks, x, layout, rotations, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

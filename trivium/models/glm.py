@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from trivium.errors import ConfigError, Unsupported, UserError
 from trivium.models import glm_format
 from trivium.nn.attention.dot_product import attend, attention_probabilities
+from trivium.nn.attention.kernel import Scoring
 from trivium.nn.attention.layout import Layout, causal_layout, plain_layout
 from trivium.nn.attention.prefixed import attend_prefixed
-from trivium.nn.attention.self_attention import SelfAttention
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import FeedForward
 from trivium.nn.head import OutputHead
 from trivium.nn.initialise import normal_
+from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
 from trivium.nn.ragged import Ragged
@@ -85,13 +86,48 @@ class GLMConfig:
         return glm_format.write(self)
 
 
+class Attention(nn.Module):
+    """Of part A to itself, or of part B to both."""
+
+    def __init__(self, config: GLMConfig) -> None:
+        super().__init__()
+        self.heads, self.dropout = config.heads, config.attention_dropout
+        self.qkv = Linear(config.width, 3 * config.width)
+        self.output = Linear(config.width, config.width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        layout: Layout,
+        source: Source | None = None,
+        source_lengths: Int[Tensor, "R"] | None = None,
+        cache: KeyValueCache | None = None,
+        ragged: Ragged | None = None,
+        probabilities: list[Tensor] | None = None,
+        remembered: list[Source] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Without a ``source`` it is part A that is read; ``remembered`` gets its keys and values."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).transpose(1, 3).unbind(2)
+        dropout = self.dropout if self.training else 0.0
+        if remembered is not None:
+            remembered.append((k, v))
+        if source is None or source_lengths is None:
+            if probabilities is not None:
+                probabilities.append(attention_probabilities(q, k, layout))
+            mixed = attend(q, k, v, layout, Scoring(dropout=dropout))
+        else:
+            how = {"cache": cache, "ragged": ragged, "dropout": dropout, "probabilities": probabilities}
+            mixed = attend_prefixed(q, k, v, source, source_lengths, layout, **how)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
 class Block(nn.Module):
     """x + attention(norm(x)), then x + feedforward(norm(x))."""
 
     def __init__(self, config: GLMConfig) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.attention = SelfAttention(config.width, config.heads, dropout=config.attention_dropout)
+        self.attention = Attention(config)
         self.after_attention = nn.Identity()  # seat for an adapter
         self.feedforward_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         self.feedforward = FeedForward(config.width, 4 * config.width, "gelu")
@@ -102,10 +138,10 @@ class Block(nn.Module):
         self, x: Float[Tensor, "B S D"], layout: Layout, probabilities: list[Tensor] | None = None
     ) -> tuple[Float[Tensor, "B S D"], Source]:
         """Part A, and what part B will see of it here."""
-        q, k, v = self.attention.project(self.attention_norm(x))
-        if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout))
-        return self._added(x, attend(q, k, v, layout, dropout=self._attention_dropout)), (k, v)
+        remembered: list[Source] = []
+        read = self.attention_norm(x)
+        mixed = self.attention(read, layout, probabilities=probabilities, remembered=remembered)
+        return self._added(x, mixed), remembered[0]
 
     def forward(
         self,
@@ -118,25 +154,11 @@ class Block(nn.Module):
         probabilities: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Part B, or as much of it as is given."""
-        mixed = attend_prefixed(
-            *self.attention.project(self.attention_norm(x)),
-            source,
-            source_lengths,
-            layout,
-            cache=cache,
-            ragged=ragged,
-            dropout=self._attention_dropout,
-            probabilities=probabilities,
-        )
-        return self._added(x, mixed)
-
-    @property
-    def _attention_dropout(self) -> float:
-        return self.attention.dropout if self.training else 0.0
+        read = self.attention_norm(x)
+        return self._added(x, self.attention(read, layout, source, source_lengths, cache, ragged, probabilities))
 
     def _added(self, x: Tensor, mixed: Tensor) -> Tensor:
-        made = self.attention.output(mixed.transpose(1, 2).flatten(2))
-        x = x + self.dropout(self.after_attention(made))
+        x = x + self.dropout(self.after_attention(mixed))
         return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
 
 

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from trivium.models.decoder_format import check_heads
 from trivium.models.own_format import decoder_names, read_config, write_config
-from trivium.nn.attention.layout import Layout, causal_layout
-from trivium.nn.attention.remembered import Cache
+from trivium.nn.attention.layout import causal_layout
 from trivium.nn.attention.transformer_xl import TransformerXLAttention
 from trivium.nn.decoder import through
 from trivium.nn.embedded import embedded
@@ -29,6 +28,7 @@ from trivium.nn.head import OutputHead
 from trivium.nn.initialise import normal_, smaller_residuals_
 from trivium.nn.norms import RMSNorm
 from trivium.nn.output import Output
+from trivium.nn.pre_norm_block import PreNormBlock
 from trivium.nn.state import State
 from trivium.nn.weight_map import WeightMap
 
@@ -71,36 +71,18 @@ class GopherConfig:
         return write_config(self, "trivium-gopher", "Gopher")
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + feedforward(norm(x))."""
-
-    def __init__(self, config: GopherConfig) -> None:
-        super().__init__()
-        self.attention_norm = RMSNorm(config.width, config.norm_epsilon)
-        self.attention = TransformerXLAttention(
-            config.width,
-            config.heads,
-            config.width // config.heads,
-            bias=True,
-            output_bias=True,
-            dropout=config.attention_dropout,
-        )
-        self.after_attention = nn.Identity()  # seat for an adapter
-        self.feedforward_norm = RMSNorm(config.width, config.norm_epsilon)
-        self.feedforward = FeedForward(config.width, config.inner_width or 4 * config.width, "gelu_tanh")
-        self.after_feedforward = nn.Identity()  # seat for an adapter
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        layout: Layout,
-        cache: Cache | None = None,
-        probabilities: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        mixed = self.attention(self.attention_norm(x), layout, cache, probabilities)
-        x = x + self.dropout(self.after_attention(mixed))
-        return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
+def _block(config: GopherConfig) -> PreNormBlock:
+    attention = TransformerXLAttention(
+        config.width,
+        config.heads,
+        config.width // config.heads,
+        bias=True,
+        output_bias=True,
+        dropout=config.attention_dropout,
+    )
+    feedforward = FeedForward(config.width, config.inner_width or 4 * config.width, "gelu_tanh")
+    norms = [RMSNorm(config.width, config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
 class Gopher(nn.Module):
@@ -111,7 +93,7 @@ class Gopher(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_epsilon)
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)

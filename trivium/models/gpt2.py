@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from trivium.errors import ConfigError, Unsupported
 from trivium.models.decoder_format import modules, with_head
 from trivium.models.gpt_format import conv1d_blocks
-from trivium.nn.attention.dot_product import attend, attention_probabilities
-from trivium.nn.attention.layout import Layout, causal_layout
+from trivium.nn.attention.layout import causal_layout
+from trivium.nn.attention.self_attention import SelfAttention
 from trivium.nn.decoder import through
 from trivium.nn.embedded import embedded
 from trivium.nn.feedforward import Activation, FeedForward
 from trivium.nn.head import OutputHead
 from trivium.nn.initialise import normal_, smaller_residuals_
-from trivium.nn.linear import Linear
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
-from trivium.nn.state import KeyValueCache, State
+from trivium.nn.pre_norm_block import PreNormBlock
+from trivium.nn.state import State
 from trivium.nn.weight_map import Rename, WeightMap
 
 _ACTIVATIONS: dict[str, Activation] = {"gelu_new": "gelu_tanh", "gelu": "gelu", "relu": "relu", "silu": "silu"}
@@ -119,55 +119,17 @@ class GPT2Config:
         }
 
 
-class Attention(nn.Module):
-    """Causal multi-head self-attention with one fused projection for q, k and v."""
-
-    def __init__(self, config: GPT2Config, layer: int) -> None:
-        super().__init__()
-        self.heads, self.head_width = config.heads, config.width // config.heads
-        self.qkv = Linear(config.width, 3 * config.width)
-        self.output = Linear(config.width, config.width)
-        self.dropout = config.attention_dropout
-        self.scale = self.head_width**-0.5 if config.scale_by_width else 1.0
-        if config.scale_by_layer:
-            self.scale /= layer + 1
-
-    def forward(
-        self, x: Float[Tensor, "B T D"], layout: Layout, cache: KeyValueCache | None, probabilities: list[Tensor] | None
-    ) -> Float[Tensor, "B T D"]:
-        rows, length, width = x.shape
-        qkv = self.qkv(x).view(rows, length, 3, self.heads, self.head_width)
-        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
-        if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout, scale=self.scale))
-        dropout = self.dropout if self.training else 0.0
-        mixed = attend(q, k, v, layout, cache=cache, scale=self.scale, dropout=dropout)
-        return self.output(mixed.transpose(1, 2).reshape(rows, length, width))
+def _block(config: GPT2Config, layer: int) -> PreNormBlock:
+    attention = SelfAttention(config.width, config.heads, scale=_scale(config, layer), dropout=config.attention_dropout)
+    feedforward = FeedForward(config.width, config.inner_width or 4 * config.width, config.activation)
+    norms = [nn.LayerNorm(config.width, eps=config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + feedforward(norm(x))."""
-
-    def __init__(self, config: GPT2Config, layer: int) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.attention = Attention(config, layer)
-        self.after_attention = nn.Identity()  # seat for an adapter
-        self.feedforward_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.feedforward = FeedForward(config.width, config.inner_width or 4 * config.width, config.activation)
-        self.after_feedforward = nn.Identity()  # seat for an adapter
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        layout: Layout,
-        cache: KeyValueCache | None = None,
-        probabilities: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        mixed = self.attention(self.attention_norm(x), layout, cache, probabilities)
-        x = x + self.dropout(self.after_attention(mixed))
-        return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
+def _scale(config: GPT2Config, layer: int) -> float:
+    """What the scores of a layer are multiplied by."""
+    scale = (config.width // config.heads) ** -0.5 if config.scale_by_width else 1.0
+    return scale / (layer + 1) if config.scale_by_layer else scale
 
 
 class GPT2(nn.Module):
@@ -179,7 +141,7 @@ class GPT2(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.positions = LearnedPositions(config.context_tokens, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.blocks = nn.ModuleList(_block(config, layer) for layer in range(config.layers))
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)

@@ -24,8 +24,7 @@ from torch import Tensor, nn
 
 from trivium.models.decoder_format import check_heads
 from trivium.models.own_format import decoder_names, read_config, write_config
-from trivium.nn.attention.layout import Layout, causal_layout
-from trivium.nn.attention.remembered import Cache
+from trivium.nn.attention.layout import causal_layout
 from trivium.nn.attention.rotary_attention import RotaryAttention
 from trivium.nn.decoder import through
 from trivium.nn.embedded import embedded
@@ -34,6 +33,7 @@ from trivium.nn.head import OutputHead
 from trivium.nn.initialise import normal_, smaller_residuals_
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
+from trivium.nn.pre_norm_block import PreNormBlock
 from trivium.nn.state import State
 from trivium.nn.weight_map import WeightMap
 
@@ -90,39 +90,20 @@ class GPT3Config:
         return write_config(self, "trivium-gpt3", "GPT3")
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + feedforward(norm(x))."""
-
-    def __init__(self, config: GPT3Config, window: int | None) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.attention = RotaryAttention(
-            config.width,
-            config.heads,
-            config.heads,
-            config.width_of_head,
-            bias=True,
-            output_bias=True,
-            window=window,
-            dropout=config.attention_dropout,
-        )
-        self.after_attention = nn.Identity()  # seat for an adapter
-        self.feedforward_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.feedforward = FeedForward(config.width, config.inner_width or 4 * config.width, "gelu_tanh")
-        self.after_feedforward = nn.Identity()  # seat for an adapter
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        layout: Layout,
-        cache: Cache | None = None,
-        probabilities: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        # Positions are in x: the attention itself turns nothing.
-        mixed = self.attention(self.attention_norm(x), layout, None, cache, probabilities)
-        x = x + self.dropout(self.after_attention(mixed))
-        return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
+def _block(config: GPT3Config, window: int | None) -> PreNormBlock:
+    attention = RotaryAttention(  # given no rotation: positions are in x
+        config.width,
+        config.heads,
+        config.heads,
+        config.width_of_head,
+        bias=True,
+        output_bias=True,
+        window=window,
+        dropout=config.attention_dropout,
+    )
+    feedforward = FeedForward(config.width, config.inner_width or 4 * config.width, "gelu_tanh")
+    norms = [nn.LayerNorm(config.width, eps=config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
 class GPT3(nn.Module):
@@ -135,7 +116,7 @@ class GPT3(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.positions = LearnedPositions(config.context_tokens, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config, window) for window in config.windows)
+        self.blocks = nn.ModuleList(_block(config, window) for window in config.windows)
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)
@@ -166,7 +147,7 @@ class GPT3(nn.Module):
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
         x = self.dropout(x + self.positions(layout.positions))
-        x, collected = through(self.blocks, x, layout, state=state, collect=collect)
+        x, collected = through(self.blocks, x, layout, None, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 
 

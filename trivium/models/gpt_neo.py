@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from trivium.errors import ConfigError, Unsupported
 from trivium.models.decoder_format import check_heads, fused, modules, read_fields, with_head, write_fields
 from trivium.models.gpt_format import NO_SPECIAL_IDS, read_activation, write_activation
-from trivium.nn.attention.layout import Layout, causal_layout
-from trivium.nn.attention.remembered import Cache
+from trivium.nn.attention.layout import causal_layout
 from trivium.nn.attention.self_attention import SelfAttention
 from trivium.nn.decoder import through
 from trivium.nn.embedded import embedded
@@ -24,6 +23,7 @@ from trivium.nn.head import OutputHead
 from trivium.nn.initialise import normal_, smaller_residuals_
 from trivium.nn.output import Output
 from trivium.nn.positions.learned import LearnedPositions
+from trivium.nn.pre_norm_block import PreNormBlock
 from trivium.nn.state import State
 from trivium.nn.weight_map import Rename, WeightMap
 
@@ -122,32 +122,13 @@ def _period(kinds: tuple[Reach, ...]) -> tuple[Reach, ...]:
     return next(kinds[:n] for n in lengths if all(kind == kinds[i % n] for i, kind in enumerate(kinds)))
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + feedforward(norm(x))."""
-
-    def __init__(self, config: GPTNeoConfig, window: int | None) -> None:
-        super().__init__()
-        width = config.width
-        self.attention_norm = nn.LayerNorm(width, eps=config.norm_epsilon)
-        self.attention = SelfAttention(
-            width, config.heads, bias=False, scale=1.0, window=window, dropout=config.attention_dropout
-        )
-        self.after_attention = nn.Identity()  # seat for an adapter
-        self.feedforward_norm = nn.LayerNorm(width, eps=config.norm_epsilon)
-        self.feedforward = FeedForward(width, config.inner_width or 4 * width, config.activation)
-        self.after_feedforward = nn.Identity()  # seat for an adapter
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        layout: Layout,
-        cache: Cache | None = None,
-        probabilities: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        mixed = self.attention(self.attention_norm(x), layout, cache, probabilities)
-        x = x + self.dropout(self.after_attention(mixed))
-        return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
+def _block(config: GPTNeoConfig, window: int | None) -> PreNormBlock:
+    attention = SelfAttention(
+        config.width, config.heads, bias=False, scale=1.0, window=window, dropout=config.attention_dropout
+    )
+    feedforward = FeedForward(config.width, config.inner_width or 4 * config.width, config.activation)
+    norms = [nn.LayerNorm(config.width, eps=config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
 class GPTNeo(nn.Module):
@@ -159,7 +140,7 @@ class GPTNeo(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.positions = LearnedPositions(config.context_tokens, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config, window) for window in config.windows)
+        self.blocks = nn.ModuleList(_block(config, window) for window in config.windows)
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)

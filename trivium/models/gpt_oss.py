@@ -12,7 +12,6 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.errors import Unsupported
 from trivium.models.decoder_format import (
     EXPERT_FIELDS,
     check_heads,
@@ -24,6 +23,7 @@ from trivium.models.decoder_format import (
     read_fields,
     read_window_layers,
     require,
+    rope_of_whole_heads,
     write_layer_types,
     write_llama,
 )
@@ -164,19 +164,12 @@ class GptOssConfig:
     def from_hf(cls, config: dict[str, Any]) -> "GptOssConfig":
         """From a ``config.json`` of ``model_type`` gpt_oss; ``Unsupported`` for what this file does not compute."""
         require(config, hidden_act="silu")
-        if config.get("quantization_config") is not None:
-            raise Unsupported(
-                "the experts of this checkpoint are packed in four bits",
-                received=f"quantization_config with quant_method {config['quantization_config'].get('quant_method')}",
-                expected="bfloat16, float16 or float32 weights",
-                fix="load it in transformers with Mxfp4Config(dequantize=True), and save_pretrained that",
-            )
         fields = read_fields(config, _FIELDS)
         usual = _alternating(fields["layers"])
         narrow = read_window_layers(config, fields["layers"], usual=lambda layer: layer in usual)
         fields["window_layers"] = None if fields["window_tokens"] is None or narrow == usual else narrow
         stated = config.get("rope_parameters") or config.get("rope_scaling")
-        rope = Rope.from_hf({"rope_theta": 150000.0} | config) if stated else _yarn()
+        rope = rope_of_whole_heads({"rope_theta": 150000.0} | config) if stated else _yarn()
         return cls(**fields, rope=rope)
 
     def to_hf(self) -> dict[str, Any]:
@@ -253,7 +246,7 @@ class GptOss(nn.Module):
         ``collect`` may name "routing" too, see `through_experts`."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected, losses = through_experts(
             self, x, layout, rotation, lengths=lengths, segments=segments, state=state, collect=collect
         )
@@ -264,7 +257,8 @@ SIZES = {
     "gpt-oss-20b": GptOssConfig(layers=24, key_value_heads=8, experts=32),
     "gpt-oss-120b": GptOssConfig(key_value_heads=8),
 }
-"""Table 1 of the model card and the released configs."""
+"""Table 1 of the model card; the rest, the weight of the load-balancing loss among it, from the released configs. How
+the models were trained to use their experts equally was not published."""
 
 
 def weight_map(config: GptOssConfig) -> WeightMap:

@@ -155,7 +155,7 @@ class GPTJ(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = self.dropout(embedded(self, tokens, embeddings))
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

@@ -177,7 +177,7 @@ class Grok1(nn.Module):
         ``collect`` may name "routing" too, see `through_experts`."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected, losses = through_experts(
             self, x, layout, rotation, lengths=lengths, segments=segments, state=state, collect=collect
         )

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from trivium.models.decoder_format import check_heads
 from trivium.models.own_format import decoder_names, read_config, write_config
 from trivium.nn.attention.dot_product import attend, attention_probabilities
-from trivium.nn.attention.kernel import Bias
+from trivium.nn.attention.kernel import Bias, Scoring
 from trivium.nn.attention.layout import Layout, causal_layout
 from trivium.nn.attention.remembered import Cache
 from trivium.nn.decoder import through
@@ -33,6 +33,7 @@ from trivium.nn.linear import Linear
 from trivium.nn.norms import RMSNorm
 from trivium.nn.output import Output
 from trivium.nn.positions.relative import RelativeBias
+from trivium.nn.pre_norm_block import PreNormBlock
 from trivium.nn.state import State
 from trivium.nn.weight_map import WeightMap
 
@@ -105,37 +106,17 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, self.head_width))
         q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
+        how = Scoring(bias=bias, dropout=self.dropout if self.training else 0.0)
         if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout, bias=bias))
-        dropout = self.dropout if self.training else 0.0
-        mixed = attend(q, k, v, layout, cache=cache, bias=bias, dropout=dropout)
+            probabilities.append(attention_probabilities(q, k, layout, how))
+        mixed = attend(q, k, v, layout, how, cache=cache)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + feedforward(norm(x))."""
-
-    def __init__(self, config: LaMDAConfig) -> None:
-        super().__init__()
-        self.attention_norm = RMSNorm(config.width, config.norm_epsilon)
-        self.attention = Attention(config)
-        self.after_attention = nn.Identity()  # seat for an adapter
-        self.feedforward_norm = RMSNorm(config.width, config.norm_epsilon)
-        self.feedforward = GatedFeedForward(config.width, config.inner_width or 8 * config.width, "gelu_tanh")
-        self.after_feedforward = nn.Identity()  # seat for an adapter
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        layout: Layout,
-        bias: Bias,
-        cache: Cache | None = None,
-        probabilities: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        mixed = self.attention(self.attention_norm(x), layout, bias, cache, probabilities)
-        x = x + self.dropout(self.after_attention(mixed))
-        return x + self.dropout(self.after_feedforward(self.feedforward(self.feedforward_norm(x))))
+def _block(config: LaMDAConfig) -> PreNormBlock:
+    feedforward = GatedFeedForward(config.width, config.inner_width or 8 * config.width, "gelu_tanh")
+    norms = [RMSNorm(config.width, config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, Attention(config), feedforward, dropout=config.dropout)
 
 
 class LaMDA(nn.Module):
@@ -147,7 +128,7 @@ class LaMDA(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.relative = RelativeBias(config.heads, config.buckets, config.furthest_tokens, bidirectional=False)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_epsilon)
         tied_to = self.embedding if config.tied else None
         self.head = OutputHead(config.width, config.vocabulary_size, tied_to=tied_to)

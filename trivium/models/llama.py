@@ -20,6 +20,7 @@ from trivium.models.decoder_format import (
     llama_map,
     read_fields,
     require,
+    rope_of_whole_heads,
     write_llama,
 )
 from trivium.nn.attention.layout import causal_layout
@@ -95,7 +96,7 @@ class LlamaConfig:
     def from_hf(cls, config: dict[str, Any]) -> "LlamaConfig":
         """From a ``config.json`` of ``model_type`` llama; ``Unsupported`` for what this file does not compute."""
         require(config, hidden_act="silu", pretraining_tp=1)
-        return cls(**read_fields(config, _FIELDS), rope=Rope.from_hf(config))
+        return cls(**read_fields(config, _FIELDS), rope=rope_of_whole_heads(config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -113,7 +114,8 @@ def _block(config: LlamaConfig) -> PreNormBlock:
         dropout=config.attention_dropout,
     )
     feedforward = GatedFeedForward(config.width, config.inner_width, "silu", bias=config.feedforward_bias)
-    return PreNormBlock(config.width, attention, feedforward, norm_epsilon=config.norm_epsilon, dropout=config.dropout)
+    norms = [RMSNorm(config.width, config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
 class Llama(nn.Module):
@@ -153,7 +155,7 @@ class Llama(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

@@ -21,6 +21,7 @@ from trivium.models.decoder_format import (
     llama_map,
     read_fields,
     require,
+    rope_of_whole_heads,
     write_llama,
 )
 from trivium.nn.attention.layout import causal_layout
@@ -115,7 +116,7 @@ class MixtralConfig:
     def from_hf(cls, config: dict[str, Any]) -> "MixtralConfig":
         """From a ``config.json`` of ``model_type`` mixtral; ``Unsupported`` for what this file does not compute."""
         require(config, hidden_act="silu", router_jitter_noise=0.0)
-        return cls(**read_fields(config, _FIELDS), rope=Rope.from_hf({"rope_theta": 1e6} | config))
+        return cls(**read_fields(config, _FIELDS), rope=rope_of_whole_heads({"rope_theta": 1e6} | config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -177,7 +178,7 @@ class Mixtral(nn.Module):
         ``collect`` may name "routing" too, see `through_experts`."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected, losses = through_experts(
             self, x, layout, rotation, lengths=lengths, segments=segments, state=state, collect=collect
         )
@@ -196,7 +197,8 @@ SIZES = {
         context_tokens=65536,
     ),
 }
-"""Table 1 of Jiang et al. 2024; the released config of mistralai/Mixtral-8x22B-v0.1."""
+"""Table 1 of Jiang et al. 2024; for 8x22B, which has no paper, the released config of mistralai/Mixtral-8x22B-v0.1. The
+vocabulary of its instructed model has 32,768 pieces."""
 
 
 def weight_map(config: MixtralConfig) -> WeightMap:

@@ -15,6 +15,7 @@ from trivium.errors import ConfigError, Unsupported
 from trivium.models import bert_format, bert_parts, modernbert_format
 from trivium.models.head_format import Head, read_head, write_head
 from trivium.nn.attention.dot_product import attend, attention_probabilities
+from trivium.nn.attention.kernel import Scoring
 from trivium.nn.attention.layout import Layout
 from trivium.nn.classification_head import ClassificationHead
 from trivium.nn.embedded import embedded
@@ -120,10 +121,10 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         qk, v = self.qkv(x).unflatten(-1, (3 * self.heads, self.head_width)).split([2 * self.heads, self.heads], dim=2)
         q, k = rotate(qk, rotation).transpose(1, 2).chunk(2, dim=1)
+        how = Scoring(window=self.window, dropout=self.dropout if self.training else 0.0)
         if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout, window=self.window))
-        dropout = self.dropout if self.training else 0.0
-        mixed = attend(q, k, v.transpose(1, 2), layout, window=self.window, dropout=dropout)
+            probabilities.append(attention_probabilities(q, k, layout, how))
+        mixed = attend(q, k, v.transpose(1, 2), layout, how)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 

@@ -60,6 +60,7 @@ class Attention(nn.Module):
         )
         relation = RELATIONS.get(config.positions)
         self.mixing = MIXINGS[config.attention](config) if relation is None else Related(relation(config))
+        self.spanned = isinstance(self.mixing, Spanned)
         self.output = Linear(self.heads * self.head_width, config.width, bias=config.bias)
         self.sinks = nn.Parameter(torch.zeros(self.heads)) if config.sinks else None
         self.window = config.pattern.window_tokens if config.attention == "window" else None
@@ -70,6 +71,7 @@ class Attention(nn.Module):
         x: Float[Tensor, "B T D"],
         layout: Layout,
         located: Located,
+        spans: Spans,
         cache: Cache | None = None,
         probabilities: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
@@ -88,6 +90,8 @@ class Attention(nn.Module):
         )
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))
         mixed = self.mixing(q, k, v, layout, how, cache, probabilities)
+        if self.spanned:
+            spans.told.append(self.mixing.span.penalty())
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -103,7 +107,6 @@ class Block(nn.Module):
         self.feedforward_norm = NORMS[config.norm](config)
         self.feedforward = FEEDFORWARDS[kind](config)
         self.routed = isinstance(self.feedforward, Experts)
-        self.spanned = isinstance(self.attention.mixing, Spanned)
         self.after_feedforward = nn.Identity()  # seat for an adapter
         self.dropout = nn.Dropout(config.dropout)
         self.parallel = config.parallel
@@ -118,9 +121,7 @@ class Block(nn.Module):
         cache: Cache | None = None,
         probabilities: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        mixed = self.attention(self.attention_norm(x), layout, located, cache, probabilities)
-        if self.spanned:
-            spans.told.append(self.attention.mixing.span.penalty())
+        mixed = self.attention(self.attention_norm(x), layout, located, spans, cache, probabilities)
         after = x + self.dropout(self.after_attention(mixed))
         read = self.feedforward_norm(x if self.parallel else after)
         inner = self.feedforward(read, routings) if self.routed else self.feedforward(read)

@@ -71,7 +71,7 @@ class Turned(nn.Module):
         self.rotary = Rotary(config.rope, turning, config.context_tokens)
 
     def forward(self, layout: Layout, x: Tensor) -> Located:
-        return Located(rotation=self.rotary(layout.positions, x.dtype))
+        return Located(rotation=self.rotary(layout.positions, x.dtype, layout.reach))
 
 
 class Slopes(nn.Module):

@@ -21,6 +21,7 @@ from trivium.models.decoder_format import (
     modules,
     read_fields,
     require,
+    rope_of_whole_heads,
     write_llama,
 )
 from trivium.nn.attention.layout import Layout, causal_layout
@@ -83,7 +84,7 @@ class Olmo2Config:
     def from_hf(cls, config: dict[str, Any]) -> "Olmo2Config":
         """From a ``config.json`` of ``model_type`` olmo2; ``Unsupported`` for what this file does not compute."""
         require(config, hidden_act="silu", clip_qkv=None)  # OLMo 1 cut the projections off
-        return cls(**read_fields(config, _FIELDS), rope=Rope.from_hf(config))
+        return cls(**read_fields(config, _FIELDS), rope=rope_of_whole_heads(config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -165,7 +166,7 @@ class Olmo2(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

@@ -127,7 +127,7 @@ class PaLM(nn.Module):
         training also the z-loss of all real tokens."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         hidden, auxiliary = self.norm(x), {}
         if self.training and self.config.z_loss_weight:

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -27,7 +28,9 @@ from trivium.models.decoder_format import (
     require,
     write_llama,
 )
-from trivium.nn.attention.layout import causal_layout
+from trivium.nn.attention.latent import LatentCache
+from trivium.nn.attention.layout import Layout, causal_layout
+from trivium.nn.attention.remembered import write
 from trivium.nn.attention.rotary_attention import RotaryAttention
 from trivium.nn.decoder import through
 from trivium.nn.embedded import embedded
@@ -144,7 +147,8 @@ def _block(config: Phi3Config) -> PreNormBlock:
         dropout=config.attention_dropout,
     )
     feedforward = GatedFeedForward(config.width, config.inner_width, "silu")
-    return PreNormBlock(config.width, attention, feedforward, norm_epsilon=config.norm_epsilon, dropout=config.dropout)
+    norms = [RMSNorm(config.width, config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
 class Phi3(nn.Module):
@@ -168,10 +172,14 @@ class Phi3(nn.Module):
         return self.embedding(tokens)
 
     def new_state(self, rows: int, capacity: int) -> State:
-        """An empty cache for ``rows`` texts of at most ``capacity`` tokens."""
+        """An empty cache for ``rows`` texts of at most ``capacity`` tokens; under LongRoPE a layer more, see
+        ``_read_anew``."""
         groups, windows, like = self.config.groups, self.config.windows, self.embedding.weight
         width = self.config.width // self.config.heads
-        return State.of_caches(rows, groups, capacity, width, layers=len(windows), like=like, windows=windows)
+        state = State.of_caches(rows, groups, capacity, width, layers=len(windows), like=like, windows=windows)
+        if self.rotary.follows_length:
+            state.layers.append(LatentCache.empty(rows, capacity, self.config.width + 1, like=like))
+        return state
 
     def forward(
         self,
@@ -185,17 +193,47 @@ class Phi3(nn.Module):
     ) -> Output:
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = self.dropout(embedded(self, tokens, embeddings))
+        past = state
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        if past is not None and state is not None and self.rotary.follows_length:
+            state = self._read_anew(past, state.lengths)
+            self._keep_read(x, layout, state)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
+
+    def _keep_read(self, x: Float[Tensor, "B T D"], layout: Layout, state: State) -> None:
+        """Keeps the inputs ``x``, and by which of LongRoPE's angles each was read."""
+        (kept,) = (layer for layer in state.layers if isinstance(layer, LatentCache))
+        beyond = self.rotary.beyond(layout.reach).to(x.dtype).expand(x.shape[:2])[..., None]
+        both = torch.cat([x, beyond], dim=-1)[:, None]
+        write(kept.as_keys(), both, both, layout)
+
+    def _read_anew(self, state: State, lengths: Int[Tensor, "B"]) -> State:
+        """``state`` for texts that are to have ``lengths``: one that grows past the original context, or falls back
+        within it, is read again from its kept inputs, by the other angles. What stands in the caches was made by the
+        old ones in every layer; ``transformers`` reads such a text again too."""
+        (kept,) = (layer for layer in state.layers if isinstance(layer, LatentCache))
+        beyond = self.rotary.beyond(lengths)
+        again = (state.lengths > 0) & ((kept.tokens[:, 0, -1] > 0) != beyond)
+        if not bool(again.any()):
+            return State(state.layers, lengths)
+        old = torch.where(again, state.lengths, 0)
+        x = kept.tokens[:, : int(old.max()), :-1]
+        layout, anew = causal_layout(x, lengths=old, segments=None, state=state.keep(~again))
+        assert anew is not None
+        rotation = self.rotary(layout.positions, x.dtype, lengths[:, None])
+        through(self.blocks, x, layout, rotation, state=anew, collect=())
+        kept.tokens[:, 0, -1] = torch.where(again, beyond, kept.tokens[:, 0, -1] > 0).to(kept.tokens.dtype)
+        return State(anew.layers, lengths)
 
 
 SIZES = {
     "phi-3-mini-4k": Phi3Config(),
     "phi-3-medium-4k": Phi3Config(width=5120, layers=40, heads=40, key_value_heads=10, inner_width=17920),
 }
-"""Section 2 of the paper; the rest as released."""
+"""Section 2 of the paper; the rest as released. The models for 128k tokens have no size here: the factors of their
+LongRoPE, found by a search, were published in their ``config.json`` alone, which ``from_hf`` reads."""
 
 
 def weight_map(config: Phi3Config) -> WeightMap:

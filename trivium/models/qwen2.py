@@ -20,6 +20,7 @@ from trivium.models.decoder_format import (
     llama_map,
     read_fields,
     require,
+    rope_of_whole_heads,
     write_llama,
 )
 from trivium.models.qwen_format import read_windows, write_windows
@@ -92,7 +93,7 @@ class Qwen2Config:
         """From a ``config.json`` of ``model_type`` qwen2; ``Unsupported`` for what this file does not compute."""
         require(config, hidden_act="silu")
         fields = read_fields(config, _FIELDS)
-        return cls(**fields, **read_windows(config, fields["layers"]), rope=Rope.from_hf(config))
+        return cls(**fields, **read_windows(config, fields["layers"]), rope=rope_of_whole_heads(config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -110,7 +111,8 @@ def _block(config: Qwen2Config, window: int | None) -> PreNormBlock:
         dropout=config.attention_dropout,
     )
     feedforward = GatedFeedForward(config.width, config.inner_width, "silu")
-    return PreNormBlock(config.width, attention, feedforward, norm_epsilon=config.norm_epsilon, dropout=config.dropout)
+    norms = [RMSNorm(config.width, config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
 class Qwen2(nn.Module):
@@ -151,7 +153,7 @@ class Qwen2(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 
@@ -183,7 +185,8 @@ SIZES = {
     ),
 }
 """Table 1 of Yang et al. 2024a and of 2024b, of which the other sizes are shaped as Qwen2's; the rows of the embedding
-(more than there are pieces) and the norms as in the released base models."""
+(more than there are pieces) and the norms as in the released base models; the instructed 72B model has an epsilon of
+1e-6."""
 
 
 def weight_map(config: Qwen2Config) -> WeightMap:

@@ -21,6 +21,7 @@ from trivium.models.decoder_format import (
     modules,
     read_fields,
     require,
+    rope_of_whole_heads,
     write_llama,
 )
 from trivium.models.qwen_format import read_windows, write_windows
@@ -100,7 +101,7 @@ class Qwen3Config:
         """From a ``config.json`` of ``model_type`` qwen3; ``Unsupported`` for what this file does not compute."""
         require(config, hidden_act="silu")
         fields = read_fields(config, _FIELDS)
-        return cls(**fields, **read_windows(config, fields["layers"]), rope=Rope.from_hf(config))
+        return cls(**fields, **read_windows(config, fields["layers"]), rope=rope_of_whole_heads(config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -120,7 +121,8 @@ def _block(config: Qwen3Config, window: int | None) -> PreNormBlock:
         dropout=config.attention_dropout,
     )
     feedforward = GatedFeedForward(config.width, config.inner_width, "silu")
-    return PreNormBlock(config.width, attention, feedforward, norm_epsilon=config.norm_epsilon, dropout=config.dropout)
+    norms = [RMSNorm(config.width, config.norm_epsilon) for _ in range(2)]
+    return PreNormBlock(norms, attention, feedforward, dropout=config.dropout)
 
 
 class Qwen3(nn.Module):
@@ -162,7 +164,7 @@ class Qwen3(nn.Module):
         """Hidden states of ``tokens`` (or of ``embeddings``), see the model contract in docs/architecture.md."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 

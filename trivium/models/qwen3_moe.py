@@ -23,6 +23,7 @@ from trivium.models.decoder_format import (
     llama_map,
     read_fields,
     require,
+    rope_of_whole_heads,
     write_llama,
 )
 from trivium.nn.attention.layout import causal_layout
@@ -145,7 +146,7 @@ class Qwen3MoeConfig:
         fields["dense_layers"] = tuple(fields["dense_layers"] or ())
         if not config.get("use_sliding_window"):
             fields["window_tokens"] = None  # some files name a window that is not used
-        return cls(**fields, rope=Rope.from_hf(config))
+        return cls(**fields, rope=rope_of_whole_heads(config))
 
     def to_hf(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers`` opens."""
@@ -218,7 +219,7 @@ class Qwen3Moe(nn.Module):
         ``collect`` may name "routing" too, see `through_experts`."""
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
-        rotation = self.rotary(layout.positions, x.dtype)
+        rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected, losses = through_experts(
             self, x, layout, rotation, lengths=lengths, segments=segments, state=state, collect=collect
         )

@@ -20,11 +20,8 @@ from torch import Tensor, nn
 
 from trivium.errors import Unsupported, UserError
 from trivium.models.t5_format import ACTIVATIONS, SIZES, T5Config, weight_map
-from trivium.nn.attention.dot_product import (
-    Bias,
-    attend,
-    attention_probabilities,
-)
+from trivium.nn.attention.dot_product import attend, attention_probabilities
+from trivium.nn.attention.kernel import Bias, Scoring
 from trivium.nn.attention.layout import Layout, causal_layout
 from trivium.nn.attention.source_attention import SourceAttention
 from trivium.nn.classification_head import ClassificationHead, HiddenLayer
@@ -64,10 +61,10 @@ class Attention(nn.Module):
         probabilities: list[Tensor] | None,
     ) -> Float[Tensor, "B T D"]:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, self.head_width)).transpose(1, 3).unbind(2)
+        how = Scoring(scale=1.0, bias=bias, dropout=self.dropout if self.training else 0.0)
         if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout, scale=1.0, bias=bias))
-        dropout = self.dropout if self.training else 0.0
-        mixed = attend(q, k, v, layout, cache=cache, scale=1.0, bias=bias, dropout=dropout)
+            probabilities.append(attention_probabilities(q, k, layout, how))
+        mixed = attend(q, k, v, layout, how, cache=cache)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 

@@ -32,6 +32,18 @@ class ClampedSwiGLU:
         return gate * torch.sigmoid(self.alpha * gate) * (up + 1)
 
 
+@dataclass(frozen=True)
+class Grouping:
+    """How rows stand that are sorted by expert."""
+
+    sizes: list[int]
+    """``sizes[e]`` rows belong to expert e, one expert after the other; rows beyond their sum to none."""
+    tokens: Int[Tensor, "M"]
+    """The token of each row."""
+    count: int
+    """Tokens of the pass."""
+
+
 class Experts(nn.Module):
     """sum_e w_e W_down,e act(W_gate_up,e x) over the chosen experts, and the shared expert's output where there is one.
 
@@ -72,9 +84,8 @@ class Experts(nn.Module):
             y = self._of_one_token(rows, routing)
         else:
             y = self._routed(rows, routing, kept)
-        if self.shared is not None:
-            y = y + self.shared(rows)
-        return y.view(x.shape)
+        y = y.view(x.shape)
+        return y if self.shared is None else y + self.shared(x)
 
     def _kept(self, routing: Routing, real: Bool[Tensor, "N"] | None) -> Bool[Tensor, "N _"] | None:
         """Which choices are computed; None for all."""
@@ -99,7 +110,8 @@ class Experts(nn.Module):
         places[order] = torch.arange(order.shape[0], device=order.device)
         sizes = torch.bincount(number, minlength=experts).tolist()[:experts]
         sorted_rows = _Spread.apply(rows, order, places, chosen)
-        y = self.down(self._inner(self.gate_up(sorted_rows, sizes)), sizes)
+        grouping = Grouping(sizes, order // chosen, rows.shape[0])
+        y = self.down(self._inner(self.gate_up(sorted_rows, grouping)), grouping)
         return _Gather.apply(y, routing.weights, order, places).to(rows.dtype)
 
     def _of_one_token(self, row: Float[Tensor, "1 D"], routing: Routing) -> Float[Tensor, "1 D"]:
@@ -117,26 +129,33 @@ class GroupedLinear(nn.Module):
 
     def __init__(self, experts: int, inputs: int, outputs: int, *, bias: bool = False) -> None:
         super().__init__()
+        self.experts, self.inputs, self.outputs = experts, inputs, outputs
         self.weight = nn.Parameter(torch.empty(experts, outputs, inputs))
         self.bias = nn.Parameter(torch.zeros(experts, outputs)) if bias else None
         nn.init.normal_(self.weight, std=0.02)
 
-    def forward(self, rows: Float[Tensor, "M K"], sizes: list[int]) -> Float[Tensor, "M N"]:
-        """``sizes[e]`` rows belong to expert e; rows beyond their sum to none, and give 0."""
-        weight, bias = self.weight, self.bias
-        if torch.is_autocast_enabled(rows.device.type):
-            dtype = torch.get_autocast_dtype(rows.device.type)
-            rows, weight, bias = rows.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        if torch.is_grad_enabled():
-            return _Grouped.apply(rows, weight, bias, sizes)
-        return _grouped(rows, weight, bias, sizes)
+    def forward(self, rows: Float[Tensor, "M K"], grouping: Grouping) -> Float[Tensor, "M N"]:
+        """Rows that belong to no expert give 0."""
+        return grouped_linear(rows, self.weight, self.bias, grouping.sizes)
 
     def of(self, expert: int, rows: Float[Tensor, "M K"]) -> Float[Tensor, "M N"]:
         """All ``rows`` through one expert."""
         return linear(rows, self.weight[expert], None if self.bias is None else self.bias[expert])
 
 
-def _groups(sizes: list[int]) -> list[tuple[int, slice]]:
+def grouped_linear(
+    rows: Float[Tensor, "M K"], weight: Float[Tensor, "E N K"], bias: Float[Tensor, "E N"] | None, sizes: list[int]
+) -> Float[Tensor, "M N"]:
+    """Each group of rows times the matrix of its expert; ``sizes`` as in `Grouping`."""
+    if torch.is_autocast_enabled(rows.device.type):
+        dtype = torch.get_autocast_dtype(rows.device.type)
+        rows, weight, bias = rows.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    if torch.is_grad_enabled():
+        return _Grouped.apply(rows, weight, bias, sizes)
+    return _grouped(rows, weight, bias, sizes)
+
+
+def expert_slices(sizes: list[int]) -> list[tuple[int, slice]]:
     """The experts that have rows, and which."""
     found, start = [], 0
     for expert, size in enumerate(sizes):
@@ -147,7 +166,7 @@ def _groups(sizes: list[int]) -> list[tuple[int, slice]]:
 
 
 def _grouped(rows: Tensor, weight: Tensor, bias: Tensor | None, sizes: list[int]) -> Tensor:
-    groups = _groups(sizes)
+    groups = expert_slices(sizes)
     parts = [linear(rows[own], weight[e], None if bias is None else bias[e]) for e, own in groups]
     without = rows.shape[0] - sum(sizes)
     if without or not parts:
@@ -168,7 +187,7 @@ class _Grouped(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream):
         rows, weight = ctx.saved_tensors
-        groups = _groups(ctx.sizes)
+        groups = expert_slices(ctx.sizes)
         d_rows = d_weight = d_bias = None
         if ctx.needs_input_grad[0]:
             parts = [matmul_nt(upstream[own], weight[e].t()) for e, own in groups]

@@ -45,15 +45,18 @@ class OutputHead(nn.Module):
         weights: Float[Tensor, "..."] | None = None,
         reduce: bool = False,
         smoothing: float | None = None,
+        normaliser: bool = False,
     ) -> Float[Tensor, "..."]:
-        """Logits ``[..., V]``; given ``targets``, their log-probabilities ``[...]``, or with ``reduce``
-        the (weighted) sum of their negative log-likelihoods in nats, or with ``smoothing`` as well ``[2]``:
-        that sum for smoothed targets, and the plain one. ``reduce`` without ``targets``: log Z ``[...]``."""
-        if targets is None and not reduce:
-            return _logits(hidden, self.weight, self.bias, self.scale, self.soft_cap)
+        """Logits ``[..., V]``, or with ``normaliser`` the logarithm of the sum of their exponentials ``[...]``; given
+        ``targets``, their log-probabilities ``[...]``, or with ``reduce`` the (weighted) sum of their negative
+        log-likelihoods in nats, or with ``smoothing`` as well ``[2]``: that sum for smoothed targets, and the plain
+        one."""
+        assert not (normaliser if targets is not None else reduce), "a sum is over targets, and a normaliser of none"
         rows = hidden.reshape(-1, hidden.shape[-1])
-        if targets is None:
+        if normaliser:
             return self._log_normaliser(rows).view(hidden.shape[:-1])
+        if targets is None:
+            return _logits(hidden, self.weight, self.bias, self.scale, self.soft_cap)
         flat = targets.reshape(-1)
         if reduce:
             row_weights = None if weights is None else weights.reshape(-1)
@@ -82,7 +85,7 @@ class OutputHead(nn.Module):
 
     def log_normaliser(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
         """log Z, the logarithm of the sum of exp(logit) over all pieces, differentiable, in chunks."""
-        return self(hidden, reduce=True)
+        return self(hidden, normaliser=True)
 
     def _log_normaliser(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """The logit of any one piece less its log-probability: here of piece 0."""

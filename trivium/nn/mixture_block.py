@@ -7,6 +7,7 @@ the losses.
 from collections.abc import Collection
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from trivium.nn.attention.layout import Layout
 from trivium.nn.decoder import through
 from trivium.nn.experts import Experts
 from trivium.nn.norms import RMSNorm
-from trivium.nn.routing import Routings, shares
+from trivium.nn.routing import Routings, count_load, shares
 from trivium.nn.state import LayerState, State
 
 
@@ -30,6 +31,7 @@ class MixtureBlock(nn.Module):
         self.after_attention = nn.Identity()  # seat for an adapter
         self.feedforward_norm = RMSNorm(width, norm_epsilon)
         self.feedforward = feedforward
+        self.routed = isinstance(feedforward, Experts)  # some layers of a model may have none
         self.after_feedforward = nn.Identity()  # seat for an adapter
         self.dropout = nn.Dropout(dropout)
 
@@ -45,8 +47,7 @@ class MixtureBlock(nn.Module):
         mixed = self.attention(self.attention_norm(x), layout, rotation, cache, probabilities)
         x = x + self.dropout(self.after_attention(mixed))
         normed = self.feedforward_norm(x)
-        experts = isinstance(self.feedforward, Experts)  # some layers of a model may have none
-        fed = self.feedforward(normed, routings) if experts else self.feedforward(normed)
+        fed = self.feedforward(normed, routings) if self.routed else self.feedforward(normed)
         return x + self.dropout(self.after_feedforward(fed))
 
 
@@ -75,5 +76,7 @@ def through_experts(
         collected["routing"] = shares(routings)
     if not model.training:
         return x, collected, {}
+    if torch.is_grad_enabled():
+        count_load(model.blocks, routings)
     weights = model.config if weights is None else weights
     return x, collected, routings.losses(balance_weight=weights.balance_weight, z_weight=weights.z_weight)

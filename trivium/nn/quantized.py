@@ -1,132 +1,19 @@
-"""Linear layers whose weights stay packed: NF4, the 4-bit NormalFloat of QLoRA (Dettmers et al. 2023, section 3).
-
-A weight is cut into blocks of 64 in storage order; each keeps its largest magnitude and, for every
-value, the index of the nearest of 16 codes. *Double quantisation* packs those magnitudes too, in
-8 bits, blocks of 256 (4.5 bits a weight become 4.13). The packed bytes equal those of bitsandbytes; of the
-8-bit codes about one in a thousand differs, where its CPU look-up misses the nearest code and ours does not.
-"""
+"""Layers whose weights stay packed in NF4, and how a model is packed: whole, or tensor by tensor as it is loaded."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
 from typing import Self
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from trivium.nn.linear import linear
-
-BLOCK = 64
-"""Weights that share one magnitude."""
-SCALE_BLOCK = 256
-"""Magnitudes that share one of their own, under double quantisation."""
-
-# Appendix E of the paper, as published: quantiles of N(0, 1) scaled to [-1, 1], with an exact zero.
-NF4_CODES = (
-    -1.0,
-    -0.6961928009986877,
-    -0.5250730514526367,
-    -0.39491748809814453,
-    -0.28444138169288635,
-    -0.18477343022823334,
-    -0.09105003625154495,
-    0.0,
-    0.07958029955625534,
-    0.16093020141124725,
-    0.24611230194568634,
-    0.33791524171829224,
-    0.44070982933044434,
-    0.5626170039176941,
-    0.7229568362236023,
-    1.0,
-)
-
-
-@cache
-def dynamic_codes() -> tuple[float, ...]:
-    """The 256 values of the signed 8-bit dynamic code (Dettmers 2016, section 2; 7 exponents), in order.
-
-    Around each power of ten from 1e-6 to 1 stand 1, 2, 4, ..., 64 evenly spaced fractions of either sign.
-    """
-    values = [0.0, 1.0]
-    for exponent in range(7):
-        edges = torch.linspace(0.1, 1, 2**exponent + 1, dtype=torch.float32)
-        fractions = 10.0 ** (exponent - 6) * ((edges[:-1] + edges[1:]) / 2)
-        values += fractions.tolist() + (-fractions).tolist()
-    assert len(values) == 256
-    return tuple(sorted(values))
-
-
-def nearest_codes(values: Float[Tensor, "N"], codes: Float[Tensor, "C"]) -> UInt8[Tensor, "N"]:
-    """Index of the nearest of the sorted ``codes``; exactly between two, the lower one."""
-    middles = (codes[1:] + codes[:-1]) / 2
-    return torch.bucketize(values, middles).to(torch.uint8)
-
-
-@dataclass(frozen=True)
-class PackedNF4:
-    """A tensor of ``size`` numbers in NF4. Double quantisation where ``scale_scales`` is set."""
-
-    codes: UInt8[Tensor, "_"]
-    """Two codes a byte, the first in the high half."""
-    scales: Tensor
-    """Magnitude of each block: fp32, or under double quantisation the 8-bit code of (magnitude - offset)."""
-    scale_scales: Float[Tensor, "_"] | None
-    """Magnitude of each block of ``scales``."""
-    scale_offset: Float[Tensor, ""] | None
-    """Mean magnitude: what is left lies around zero, where the 8-bit code is densest."""
-
-    @classmethod
-    def pack(cls, values: Float[Tensor, "..."], *, double: bool) -> Self:
-        """Quantise in fp32; ``double`` packs the magnitudes too."""
-        codes, scales = _to_codes(values.detach().float().reshape(-1), BLOCK, _table(NF4_CODES, values.device))
-        if codes.shape[0] % 2:
-            codes = F.pad(codes, (0, 1))
-        packed = codes[0::2] << 4 | codes[1::2]
-        if not double:
-            return cls(packed, scales, None, None)
-        offset = scales.mean()
-        scale_codes, scale_scales = _to_codes(scales - offset, SCALE_BLOCK, _table(dynamic_codes(), values.device))
-        return cls(packed, scale_codes, scale_scales, offset)
-
-    def unpack(self, size: int, dtype: torch.dtype) -> Float[Tensor, "N"]:
-        """The ``size`` numbers that the codes stand for; the product of code and magnitude is taken in fp32."""
-        scales = self.scales
-        if self.scale_scales is not None:
-            assert self.scale_offset is not None
-            table = _table(dynamic_codes(), scales.device)
-            scales = _scaled(table[scales.int()], self.scale_scales, SCALE_BLOCK) + self.scale_offset
-        pairs = _pair_table(self.codes.device).index_select(0, self.codes.int())  # two weights a look-up
-        return _scaled(pairs.view(-1)[:size], scales, BLOCK).to(dtype)
-
-
-def _table(values: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32, device=device)
-
-
-def _pair_table(device: torch.device) -> Float[Tensor, "256 2"]:
-    codes = _table(NF4_CODES, device)
-    return torch.cartesian_prod(codes, codes)
-
-
-def _to_codes(values: Tensor, block: int, table: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes ``[N]`` and the magnitude of each block; the last block may be short."""
-    padded = F.pad(values, (0, -values.shape[0] % block)).view(-1, block)
-    scales = padded.abs().amax(1)
-    # A block of zeros has no scale: dividing by 1 leaves its zeros, which have a code of their own.
-    scaled = (padded * (1 / torch.where(scales > 0, scales, 1))[:, None]).clamp(-1, 1)
-    return nearest_codes(scaled.view(-1)[: values.shape[0]], table), scales
-
-
-def _scaled(values: Tensor, scales: Tensor, block: int) -> Tensor:
-    whole = values.shape[0] // block * block
-    if whole == values.shape[0]:
-        return (values.view(-1, block) * scales[:, None]).view(-1)
-    head = values[:whole].view(-1, block) * scales[:-1, None]
-    return torch.cat([head.view(-1), values[whole:] * scales[-1]])
+from trivium.nn.experts import GroupedLinear
+from trivium.nn.linear import Linear, linear
+from trivium.nn.nf4 import PackedNF4, keep_wide
+from trivium.nn.quantized_experts import NF4GroupedLinear, packed_experts, unpacked_experts
+from trivium.nn.routing import Router
+from trivium.nn.weight_map import InParts
 
 
 class NF4Linear(nn.Module):
@@ -172,15 +59,7 @@ class NF4Linear(nn.Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, double={double}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # A model sent to bf16 keeps its magnitudes in fp32: only the device of the packed tensors follows.
-        kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
-        super()._apply(fn, recurse)
-        for name, buffer in kept.items():
-            moved = self._buffers[name]
-            assert moved is not None
-            if moved.dtype != buffer.dtype:
-                self._buffers[name] = buffer.to(moved.device)
-        return self
+        return keep_wide(self, lambda: super(NF4Linear, self)._apply(fn, recurse))
 
 
 class _PackedLinear(torch.autograd.Function):
@@ -200,49 +79,93 @@ def _unpacked(tensors: tuple[Tensor, ...], shape: tuple[int, int], dtype: torch.
     return PackedNF4(*tensors).unpack(shape[0] * shape[1], dtype).view(shape)
 
 
-def packable_linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
-    """The linear layers inside ``model.blocks``: embeddings, norms and the output head stay as they are."""
+def packable(model: nn.Module) -> Iterator[tuple[str, nn.Linear | GroupedLinear]]:
+    """The matrices inside ``model.blocks``: embeddings, norms and the output head stay as they are, and so do the
+    routers of experts, which are small and whose least error sends a token elsewhere."""
     blocks: nn.Module = model.get_submodule("blocks")
+    routers = {f"{name}.logits" for name, module in blocks.named_modules() if isinstance(module, Router)}
     for name, module in blocks.named_modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear | GroupedLinear) and name not in routers:
             yield f"blocks.{name}", module
 
 
+def _packed(layer: nn.Linear | GroupedLinear, weight: Tensor, double: bool) -> NF4Linear | NF4GroupedLinear:
+    pack = NF4Linear if isinstance(layer, nn.Linear) else packed_experts
+    return pack(weight, layer.bias, double=double)
+
+
 def quantise_linears(model: nn.Module, *, double: bool = True) -> list[str]:
-    """Pack every linear layer inside ``model.blocks`` in place, one after the other; returns their names."""
+    """Pack every matrix inside ``model.blocks`` in place, one after the other; returns the layers' names."""
     names = []
-    for name, layer in list(packable_linears(model)):
-        _place(model, name, NF4Linear(layer.weight, layer.bias, double=double))
+    for name, layer in list(packable(model)):
+        _place(model, name, _packed(layer, layer.weight, double))
         names.append(name)
     return names
 
 
-def quantising_assign(
-    model: nn.Module, *, dtype: torch.dtype = torch.float32, double: bool = True
-) -> Callable[[str, Tensor], None]:
-    """An ``assign`` for ``weight_map.load_into`` that packs each matrix as it arrives.
+def is_packed(model: nn.Module) -> bool:
+    """Whether a layer of ``model`` is in NF4."""
+    return any(isinstance(module, NF4Linear | NF4GroupedLinear) for module in model.modules())
 
-    ``model`` was built without storage (``with torch.device("meta")``), so that at no time more than one
-    matrix is held in full: the linear weights of ``model.blocks`` become NF4, every other tensor
-    becomes a parameter in ``dtype``. Tied parameters stay tied.
+
+def dequantise(model: nn.Module) -> list[str]:
+    """Unpack every packed layer of ``model`` in place, into what its codes stand for, in fp32; returns their names."""
+    names = []
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, NF4Linear):
+            full: nn.Module = Linear(layer.in_features, layer.out_features, bias=False, device="meta")
+            full.weight = nn.Parameter(layer.weight_in(torch.float32))
+        elif isinstance(layer, NF4GroupedLinear):
+            full = unpacked_experts(layer, torch.float32)
+        else:
+            continue
+        full.bias = layer.bias
+        _place(model, name, full)
+        names.append(name)
+    return names
+
+
+class QuantisingAssign(InParts):
+    """An ``assign`` for ``weight_map.load_into`` that packs each matrix as it arrives, of experts one after the other.
+
+    ``model`` was built without storage (``with torch.device("meta")``), so that at no time more than one matrix is held
+    in full (where experts were published as one tensor: one such): the matrices of ``model.blocks`` become NF4, every
+    other tensor becomes a parameter in ``dtype``. Tied parameters stay tied.
     """
-    packed = {f"{name}.weight": name for name, _ in packable_linears(model)}
-    holders: dict[nn.Parameter, list[str]] = defaultdict(list)
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        holders[parameter].append(name)
-    names_of = {name: shared for shared in holders.values() for name in shared}
 
-    def assign(name: str, tensor: Tensor) -> None:
-        if name in packed:
-            layer = model.get_submodule(packed[name])
-            assert isinstance(layer, nn.Linear)
-            _place(model, packed[name], NF4Linear(tensor, layer.bias, double=double))
+    def __init__(self, model: nn.Module, *, dtype: torch.dtype = torch.float32, double: bool = True) -> None:
+        self._model, self._dtype, self._double = model, dtype, double
+        self._packable = {f"{name}.weight": name for name, _ in packable(model)}
+        self._parts: dict[str, list[PackedNF4]] = defaultdict(list)
+        holders: dict[nn.Parameter, list[str]] = defaultdict(list)
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            holders[parameter].append(name)
+        self._names = {name: shared for shared in holders.values() for name in shared}
+
+    def __call__(self, name: str, tensor: Tensor) -> None:
+        if name in self._packable:
+            path = self._packable[name]
+            _place(self._model, path, _packed(self._layer(path), tensor, self._double))
             return
-        parameter = nn.Parameter(tensor.to(dtype))
-        for shared in names_of[name]:
-            _place(model, shared, parameter)
+        parameter = nn.Parameter(tensor.to(self._dtype))
+        for shared in self._names[name]:
+            _place(self._model, shared, parameter)
 
-    return assign
+    def takes(self, name: str) -> bool:
+        return name in self._packable
+
+    def part(self, name: str, tensor: Tensor) -> None:
+        layer, parts = self._layer(self._packable[name]), self._parts[name]
+        assert isinstance(layer, GroupedLinear)
+        parts.append(PackedNF4.pack(tensor, double=self._double))
+        if len(parts) == layer.experts:
+            packed = NF4GroupedLinear(self._parts.pop(name), layer.outputs, layer.inputs, layer.bias)
+            _place(self._model, self._packable[name], packed)
+
+    def _layer(self, path: str) -> nn.Linear | GroupedLinear:
+        layer = self._model.get_submodule(path)
+        assert isinstance(layer, nn.Linear | GroupedLinear)
+        return layer
 
 
 def _place(model: nn.Module, name: str, value: nn.Module | nn.Parameter) -> None:

@@ -69,7 +69,8 @@ class WindowCache:
         ends = torch.zeros_like(self.forgotten).scatter_reduce(0, rows, positions + 1, "amax")
         kept = positions >= (ends - self.slots)[rows]  # of tokens that share a slot only the newest is written
         rows, slots = rows[kept], positions[kept] % self.slots
-        self.keys[rows, :, slots], self.values[rows, :, slots] = k[kept], v[kept]
+        k, v = k[kept].to(self.keys.dtype), v[kept].to(self.values.dtype)  # under autocast they are narrower
+        self.keys[rows, :, slots], self.values[rows, :, slots] = k, v
         self.forgotten.copy_(torch.maximum(self.forgotten, ends - self.slots))
 
     def positions(self, lengths: Int[Tensor, "R"]) -> Int[Tensor, "R S"]:

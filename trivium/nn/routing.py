@@ -1,12 +1,13 @@
 """Which experts a token goes to: scores, choice and weights, capacity, and the losses that keep the choice even.
 
 A router gives each token a logit an expert (Shazeer et al. 2017, section 2.1). How those become the chosen experts and
-their weights differs from family to family, and is data here: see `Choice`. All of that is in float32 at least, and
-under autocast so do the logits, as small errors in one change the choice (Fedus et al. 2021, section 2.4).
+their weights differs from family to family, and is data here: see `Choice`. All of that is in float32 at least, as
+small errors in a logit change the choice (Fedus et al. 2021, section 2.4); so are the logits under autocast, and those
+of sigmoid scores in a model of any dtype, as DeepSeek-V3's published code has it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -15,10 +16,12 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError
-from trivium.nn.linear import Linear
+from trivium.nn.linear import Linear, linear
 from trivium.nn.real_tokens import real_tokens
 
 Scores = Literal["softmax", "sigmoid"]
+
+_HALF = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,8 @@ class Choice:
     """Factor on the weights."""
     correction: bool = False
     """A number an expert (a buffer) is added to the sigmoid scores for the choice, not for the weights."""
+    correction_rate: float = 0.0
+    """By how much each update of the weights moves those numbers, see `Router.rebalance`."""
     groups: int = 1
     """Groups that the experts stand in, one after the other."""
     chosen_groups: int = 1
@@ -57,6 +62,8 @@ class Choice:
         plain = not self.correction and self.groups == 1
         if self.scores == "softmax" and not plain:
             raise ConfigError("a correction and groups need sigmoid scores", received="softmax")
+        if not 0 <= self.correction_rate < math.inf:
+            raise ConfigError("no correction has such a rate", received=self.correction_rate, expected="0 or more")
         self._check_groups()
 
     def _check_groups(self) -> None:
@@ -92,6 +99,14 @@ class Routing:
         return scores / scores.sum(-1, keepdim=True)
 
 
+class WideLinear(Linear):
+    """A linear layer whose product is taken in float32 at least, whatever its weights are kept in."""
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... F"]:
+        with torch.autocast(x.device.type, enabled=False):
+            return linear(_wide(x), _wide(self.weight), None if self.bias is None else _wide(self.bias))
+
+
 class Router(nn.Module):
     """Scores the experts for each token, and chooses."""
 
@@ -100,8 +115,10 @@ class Router(nn.Module):
     def __init__(self, width: int, choice: Choice, *, bias: bool = False) -> None:
         super().__init__()
         self.choice = choice
-        self.logits = Linear(width, choice.experts, bias=bias)
+        self.logits = (WideLinear if choice.scores == "sigmoid" else Linear)(width, choice.experts, bias=bias)
         self.register_buffer("correction", torch.zeros(choice.experts) if choice.correction else None)
+        # Since the last `rebalance`. No buffer: where a run is saved there is none.
+        self._load: Tensor | None = None
 
     def forward(self, x: Float[Tensor, "N D"]) -> Routing:
         if torch.is_autocast_enabled(x.device.type):
@@ -111,6 +128,35 @@ class Router(nn.Module):
             logits = self.logits(x)
         chosen, weights = self._chosen(_wide(logits))
         return Routing(logits=logits, chosen=chosen, weights=weights.to(x.dtype), scores=self.choice.scores)
+
+    def count(self, routing: Routing, real: Bool[Tensor, "N"] | None) -> None:
+        """Remembers for `rebalance` what was chosen for the real tokens, where the correction is learnt and nothing of
+        the router is frozen."""
+        if self.choice.correction_rate and all(parameter.requires_grad for parameter in self.parameters()):
+            chosen = _choices(routing, real)
+            self._load = chosen if self._load is None else self._load + chosen
+
+    def take_load(self) -> Int[Tensor, "E"] | None:
+        """How often each expert was chosen since this was last asked; None where nothing was counted."""
+        load, self._load = self._load, None
+        return load
+
+    @torch.no_grad()
+    def rebalance(self, load: Int[Tensor, "E"]) -> None:
+        """After an update of the weights: the correction of an expert that was chosen less often than the mean grows by
+        ``correction_rate``, that of one chosen more often shrinks (Wang et al. 2024, "Auxiliary-Loss-Free Load
+        Balancing Strategy for Mixture-of-Experts", algorithm 1)."""
+        assert self.correction is not None
+        violation = load.sum() - self.choice.experts * load  # of whole numbers: the mean of few may be no exact float
+        self.correction += self.choice.correction_rate * violation.sign()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # What is added up in small steps would stand still in half precision, which cannot hold the steps.
+        kept = self.correction
+        super()._apply(fn, recurse)
+        if kept is not None and self.correction is not None and self.correction.dtype in _HALF:
+            self.correction = kept.to(self.correction.device)
+        return self
 
     def _chosen(self, logits: Float[Tensor, "N E"]) -> tuple[Int[Tensor, "N _"], Float[Tensor, "N _"]]:
         choice = self.choice
@@ -139,8 +185,18 @@ class Router(nn.Module):
         return grouped.masked_fill(out[..., None], -math.inf).flatten(-2)
 
 
-def _wide(logits: Tensor) -> Tensor:
-    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in _HALF else values
+
+
+def count_load(blocks: nn.Module, routings: "Routings") -> None:
+    """Tells every router of ``blocks`` what was chosen in one pass, in training.
+
+    Not from within the blocks: one that is computed again for its gradient would count twice.
+    """
+    routers = [module for module in blocks.modules() if isinstance(module, Router)]
+    for router, routing in zip(routers, routings.layers, strict=True):
+        router.count(routing, routings.real)
 
 
 class Routings:

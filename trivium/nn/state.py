@@ -92,6 +92,7 @@ class KeyValueCache:
         self, k: Float[Tensor, "M H K"], v: Float[Tensor, "M H K"], rows: Int[Tensor, "M"], positions: Int[Tensor, "M"]
     ) -> None:
         """Writes one token each."""
+        k, v = k.to(self.keys.dtype), v.to(self.values.dtype)  # under autocast they are narrower than the cache
         self.keys[rows, :, positions], self.values[rows, :, positions] = k, v
 
     def take(self, rows: Int[Tensor, "R"]) -> Self:

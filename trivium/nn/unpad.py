@@ -6,6 +6,7 @@ Performance of the Unpadded BERT Model").
 """
 
 from collections.abc import Collection, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 
 from trivium.nn.attention.layout import Layout, plain_layout
 from trivium.nn.output import Output
+
+packed_rows: ContextVar[Int[Tensor, "N"] | None] = ContextVar("packed_rows", default=None)
+"""The row of each token of the pass that was packed last: what stands inside a pass and treats rows differently
+(an adapter) sees ``[1, N]`` and finds here whose token is whose. None: nothing was packed."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,10 @@ def unpadded(
     rows, length = given.shape[:2]
     ragged = lengths is not None and int(lengths.min()) < length and bool(lengths.any())  # nothing is no row
     if segments is not None or not ragged or "attention" in collect:
+        packed_rows.set(None)
         return Unpadded(plain_layout(given, causal=False, lengths=lengths, segments=segments), rows, length)
     assert lengths is not None
     owners = torch.repeat_interleave(lengths)[None]  # the row of each packed token
+    packed_rows.set(owners[0])
     places = (torch.arange(length, device=given.device) < lengths[:, None]).flatten().nonzero()[:, 0]
     return Unpadded(plain_layout(owners, causal=False, segments=owners), rows, length, places)

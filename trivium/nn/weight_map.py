@@ -7,8 +7,9 @@ at a time, so that a transform (a 4-bit quantiser, a shard) never sees a full co
 Patterns hold ``{i}`` for the layer (and ``{e}`` for the expert inside ``Stack``).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -200,6 +201,22 @@ def _at(pattern: str, layer: int) -> str:
     return pattern.replace("{i}", str(layer))
 
 
+class InParts(ABC):
+    """An ``assign`` for ``load_into`` that takes stacked tensors matrix by matrix: they are never there whole."""
+
+    @abstractmethod
+    def __call__(self, name: str, tensor: Tensor) -> None:
+        """A whole tensor of ours."""
+
+    @abstractmethod
+    def takes(self, name: str) -> bool:
+        """Whether the stacked tensor ``name`` of ours is taken so."""
+
+    @abstractmethod
+    def part(self, name: str, tensor: Tensor) -> None:
+        """The next matrix of the stacked tensor ``name``."""
+
+
 def load_into(
     model: nn.Module,
     weight_map: WeightMap,
@@ -217,15 +234,12 @@ def load_into(
     targets = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
     wrong: list[str] = []
     for entry, ours, theirs in weight_map.expand():
-        tensors = [read(name) for name in theirs]
-        try:
-            converted = entry.to_ours(tensors)
-        except RuntimeError:  # shapes that cannot even be cut or joined
-            wrong.append(
-                f"{' + '.join(theirs)}: {' + '.join(str(list(tensor.shape)) for tensor in tensors)} do not fit"
-            )
+        if isinstance(entry, Stack | StackFused) and isinstance(assign, InParts) and assign.takes(ours[0]):
+            wrong += _in_parts(entry, ours[0], theirs, targets[ours[0]].shape[1:], read, assign)
             continue
-        del tensors  # else they would live on while the next are read
+        converted = _converted(entry, theirs, read, wrong)
+        if not converted:
+            continue
         for name, tensor in zip(ours, converted, strict=True):
             target = targets[name]
             if tensor.shape != target.shape:
@@ -241,6 +255,37 @@ def load_into(
             received="\n".join(wrong),
             fix="the weights and config.json come from different models: take both from one folder",
         )
+
+
+def _converted(entry: Entry, theirs: tuple[str, ...], read: Callable[[str], Tensor], wrong: list[str]) -> list[Tensor]:
+    """Ours from theirs; none, and a line in ``wrong``, where these cannot even be cut or joined."""
+    tensors = [read(name) for name in theirs]
+    try:
+        return entry.to_ours(tensors)
+    except RuntimeError:
+        wrong.append(f"{' + '.join(theirs)}: {' + '.join(str(list(tensor.shape)) for tensor in tensors)} do not fit")
+        return []
+
+
+def _in_parts(
+    entry: Stack | StackFused,
+    ours: str,
+    theirs: tuple[str, ...],
+    shape: torch.Size,
+    read: Callable[[str], Tensor],
+    assign: InParts,
+) -> list[str]:
+    """Reads and assigns one matrix of a stacked tensor after the other; what is wrong with them."""
+    wrong: list[str] = []
+    each = len(theirs) // entry.count
+    for start in range(0, len(theirs), each):
+        names = theirs[start : start + each]
+        for stack in _converted(replace(entry, count=1), names, read, wrong):
+            if stack.shape[1:] == shape:
+                assign.part(ours, stack[0])
+            else:
+                wrong.append(f"{' + '.join(names)}: {list(stack.shape[1:])}, the model has {list(shape)}")
+    return wrong
 
 
 def _check_names(model: nn.Module, weight_map: WeightMap, present: set[str]) -> None:

@@ -1,5 +1,8 @@
 """From a line of a data set to the ids a model is tuned on, in the form in which it is used afterwards."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from trivium.data.examples import Example
@@ -12,6 +15,7 @@ from trivium.tokenizers import Tokenizer
 
 PromptFormat = Literal["chat", "plain"]
 Answers = Literal["last", "all"]
+_TOOLS = ("tool", "function", "ipython", "observation")
 
 
 def encode_record(tokenizer: Tokenizer, record: Record, *, prompt_format: PromptFormat, answers: Answers) -> Example:
@@ -21,17 +25,26 @@ def encode_record(tokenizer: Tokenizer, record: Record, *, prompt_format: Prompt
     they are, an instruction in the form of Alpaca. A text is always trained on as it stands, from its first token.
 
     Raises:
-        DataError: the template refuses the conversation, or it is to be trained on as plain text.
+        DataError: the template refuses the conversation or leaves a turn out, a user's turn is empty, or a conversation
+            is to be trained on as plain text.
         Unsupported: all answers of a conversation are to be trained on, and the tokenizer has no chat template.
     """
     assert tokenizer.eos_id is not None, "an answer has an end"
+    example = _encoded(tokenizer, record, tokenizer.eos_id, prompt_format, answers)
+    return replace(example, task=record.task, label=record.label, group=record.group)
+
+
+def _encoded(
+    tokenizer: Tokenizer, record: Record, end_id: int, prompt_format: PromptFormat, answers: Answers
+) -> Example:
     if record.form == "text":
-        return _encode_text(tokenizer, record.completion, tokenizer.eos_id)
+        return _encode_text(tokenizer, record.completion, end_id)
     if prompt_format == "plain":
-        return _encode_plain(tokenizer, record, tokenizer.eos_id)
+        return _encode_plain(tokenizer, record, end_id)
     messages = _messages(record)
     template = ChatTemplate.of(tokenizer)
     if template is not None:
+        _check_written(template, messages)
         ids, trained = template.encode_example(messages, tokenizer, answers=answers)
         return Example(ids=ids, trained=trained)
     if answers == "all" and sum(message["role"] == "assistant" for message in messages) > 1:
@@ -41,14 +54,38 @@ def encode_record(tokenizer: Tokenizer, record: Record, *, prompt_format: Prompt
             fix="set answers to last, or put a chat_template.jinja into the model's folder",
         )
     before, _ = chat_prompt(tokenizer, messages[:-1])
-    return Example.of(before, tokenizer.encode(messages[-1]["content"]), end_id=tokenizer.eos_id)
+    return Example.of(before, tokenizer.encode(messages[-1]["content"]), end_id=end_id)
 
 
 def _messages(record: Record) -> list[Message]:
     if record.form == "messages":
         return list(record.messages)
     asked = chat_instruction(record.prompt, record.given) if record.form == "instruction" else record.prompt
+    if not asked.strip():
+        raise DataError(
+            "a user's turn is empty",
+            received="an empty prompt with prompt_format chat",
+            fix="give it a prompt, or set prompt_format to plain",
+        )
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": record.completion}]
+
+
+def _check_written(template: ChatTemplate, messages: Sequence[Message]) -> None:
+    """A template that knows nothing of tools would leave them out without a word."""
+    said = [(number, message["content"]) for number, message in enumerate(messages) if message["role"] in _TOOLS]
+    for number, message in enumerate(messages):
+        said += [(number, call.get("function", call).get("name", "")) for call in message.get("tool_calls") or ()]
+    if not said:
+        return
+    text = template.render(messages, bos_token="", eos_token="")
+    for number, part in said:
+        # Some write what a tool answered as JSON.
+        if part.strip() not in text and json.dumps(part, ensure_ascii=False)[1:-1] not in text:
+            raise DataError(
+                "the model's chat template has no turn for tools",
+                received=f"message {number}: {part[:60]!r} is left out",
+                fix="leave the example out, or use a model whose template has tools",
+            )
 
 
 def _encode_plain(tokenizer: Tokenizer, record: Record, end_id: int) -> Example:
@@ -59,8 +96,9 @@ def _encode_plain(tokenizer: Tokenizer, record: Record, end_id: int) -> Example:
             fix="set prompt_format to chat",
         )
     plain = record.prompt if record.form == "pair" else plain_instruction(record.prompt, record.given)
-    # A text without its beginning could not be trained on where the prompt is empty.
-    before = tokenizer.prefix_ids + tokenizer.encode(plain) or [i for i in (tokenizer.bos_id,) if i is not None]
+    # An empty prompt is what `generate` makes of one: BOS, or EOS where there is none.
+    begin = end_id if tokenizer.bos_id is None else tokenizer.bos_id
+    before = tokenizer.prefix_ids + tokenizer.encode(plain) or [begin]
     return Example.of(before, tokenizer.encode(record.completion), end_id=end_id)
 
 

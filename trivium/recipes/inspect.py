@@ -20,7 +20,8 @@ from trivium.data.batches import CausalBatch
 from trivium.data.prepared import Prepared
 from trivium.data.sampler import BatchSource, PackedSource, WindowSource
 from trivium.lm.load import saved_folder
-from trivium.recipes.finetune import FinetuneConfig, examples_source, read_examples
+from trivium.recipes.finetune_config import FinetuneConfig
+from trivium.recipes.tuning_data import examples_source, read_examples
 from trivium.runtime import processes
 from trivium.tokenizers import Tokenizer, load
 from trivium.tokenizers.pieces import COLOURS, GROUNDS, printable, readable_bytes

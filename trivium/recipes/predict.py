@@ -20,7 +20,7 @@ from trivium.checkpoints.model_folder import read_hf_config
 from trivium.errors import ConfigError, DataError, StorageError, Unsupported
 from trivium.lm.hosted.address import is_service
 from trivium.lm.hosted.model import HostedModel
-from trivium.lm.load import load, purpose_of, saved_folder
+from trivium.lm.load import base_folder, load, purpose_of, saved_folder
 from trivium.lm.local import LocalModel
 from trivium.lm.purpose import Purpose
 from trivium.models import architecture
@@ -128,7 +128,7 @@ def check_model(config: PredictConfig) -> Purpose:
 
 
 def _kind(config: PredictConfig) -> str:
-    return architecture(str(read_hf_config(saved_folder(config.model))["model_type"])).kind
+    return architecture(str(read_hf_config(base_folder(saved_folder(config.model)))["model_type"])).kind
 
 
 # Batch by batch ------------------------------------------------------------------------------------------------------

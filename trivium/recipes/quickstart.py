@@ -39,6 +39,7 @@ from trivium.lm.load import load
 from trivium.objectives.causal import causal
 from trivium.planning.sizing import Decision, Plan, Shape, plan
 from trivium.recipes.finetune import FinetuneConfig, finetune
+from trivium.recipes.forgetting import ForgettingConfig
 from trivium.recipes.prepare import PrepareConfig, prepare
 from trivium.recipes.pretrain import BatchConfig, ModelConfig, PretrainConfig, build_model, pretrain
 from trivium.recipes.quickstart_facts import Measured, gather, summary_prompt
@@ -354,6 +355,7 @@ def _tuning(config: QuickstartConfig, run: Run, base: Run, prepared: Prepared) -
         training=_cadence(steps),
         seed=config.seed,
         device=config.device,
+        forgetting=ForgettingConfig(measure=False),  # the page shows what both models write
     )
 
 

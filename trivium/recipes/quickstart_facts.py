@@ -22,7 +22,7 @@ from trivium.evaluation.nearest import nearest_by_spelling
 from trivium.lm.load import load
 from trivium.lm.local import LocalModel
 from trivium.planning.sizing import Plan
-from trivium.recipes.finetune import encode_example, read_pairs
+from trivium.recipes.tuning_data import encode_example, read_pairs
 from trivium.reports.quickstart import (
     AFTER,
     ASKED_ALIKE,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from trivium.adapters.counting import numbers_in
 from trivium.data.sentences import first_sentence
 from trivium.data.shards import TokenStore
 from trivium.errors import Unsupported, UserError
@@ -47,14 +48,15 @@ def write_run_report(
     pairs: Sequence[tuple[str, str]] = (),
     labelled: Callable[[LocalModel], Labelled] | None = None,
     loss_of: str = TOKEN,
+    extra: Callable[[LocalModel], Sequence[Section]] | None = None,
 ) -> None:
     """Writes `run.report`, from the run's metrics and from what is seen in its model, opened on `device`.
 
     Of a language model it shows how it continues the texts of `validation`, and of a recurrent one gradients by time
     lag and gates; of a translation model, what it makes of the first of `pairs`, each a source and its reference; of a
     model that labels, what `labelled` measures; of a generative classifier, texts of each label. `loss_of` is what the
-    loss is a mean over. Under several processes the first one does it. A page that cannot be made is told on stderr:
-    the run itself is done.
+    loss is a mean over. `extra` gives further sections, after looking at the model where they need it. Under several
+    processes the first one does it. A page that cannot be made is told on stderr: the run itself is done.
     """
     if not processes.place().is_first:
         return
@@ -67,6 +69,8 @@ def write_run_report(
             sections += translation_sections(translated(model, pairs[:_SENTENCES]))
         if labelled is not None:
             sections += label_sections(labelled(model))
+        if extra is not None:
+            sections += extra(model)
         samples = of_each_label(model) if validation is None else continuations(model, validation)
         write(run_page(_facts(run, model, loss_of, samples), sections), run.report)
     except (UserError, torch.OutOfMemoryError, MemoryError) as error:
@@ -80,7 +84,7 @@ def _facts(run: Run, model: LocalModel, loss_of: str, samples: Sequence[tuple[st
         architecture=model.architecture.name,
         paper=model.architecture.paper,
         machine=f"{here.processor} with {here.cores:g} core{'s' * (here.cores != 1)}",
-        parameters=sum(parameter.numel() for parameter in model.network.parameters()),
+        parameters=numbers_in(model.network),
         metrics=run.metrics(),
         settings=run.config,
         loss_of=loss_of,

@@ -28,6 +28,7 @@ from trivium.training.compilation import compile_blocks
 from trivium.training.learners.supervised import Objective, SupervisedConfig, SupervisedLearner
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.precision import Precision
+from trivium.training.private_gradients import Privacy
 from trivium.training.run import Run
 from trivium.training.schedules import ScheduleConfig
 from trivium.training.trainer import Trainer, TrainerConfig
@@ -53,6 +54,9 @@ class TrainingConfig:
     evaluations before (NT-ASGD, Merity et al. 2018, with the optimiser sgd; 5 there); null for no such mean."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, a third more work."""
+    update_in_backward: bool = False
+    """Update each weight as soon as its gradient is known, which is then forgotten: less memory. Needs clip_norm null,
+    one micro-batch and one process."""
     compile: bool = False
     """Use torch.compile: half a minute at the start, then faster by a third or more."""
     several_processes: Literal["replicate", "shard"] = "replicate"
@@ -148,6 +152,12 @@ class Job:
     """What its `generation_config.json` says beside the tokenizer's ids."""
     write: Callable[..., None] = write_model
     """Writes the files of the model, as `write_model` does, where it is not one network with one folder."""
+    privacy: Callable[[int], Privacy] | None = None
+    """Of so many steps, how private training is done, whose source gives single examples; None: it is not private."""
+    factors: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """By what the rates of parameters are multiplied, by their names in the model; 1 where one is not named."""
+    before_step: Callable[[int], None] | None = None
+    """Called before each update with the number of those before it: it may let parameters rest."""
 
 
 def require_at_least(least: int, **settings: int | None) -> None:
@@ -329,13 +339,17 @@ def _learner(
         schedule=schedule,
         micro_batches=recipe.training.micro_batches,
         clip_norm=recipe.training.clip_norm,
+        update_in_backward=recipe.training.update_in_backward,
+        privacy=None if job.privacy is None else job.privacy(steps),
         ema_decay=recipe.training.ema_decay,
         non_monotone_evaluations=recipe.training.non_monotone_evaluations,
         full_rate_tokens=job.full_rate_tokens,
         carry=job.carry,
         precision=recipe.dtype,
     )
-    return SupervisedLearner(model, job.objective, settings, steps=steps)
+    # What is timed on a copy must not touch the parameters of the model itself.
+    before_step = job.before_step if model is job.model else None
+    return SupervisedLearner(model, job.objective, settings, steps=steps, factors=job.factors, before_step=before_step)
 
 
 def _trainer_config(recipe: TrainingRecipe, steps: int) -> TrainerConfig:

@@ -13,7 +13,7 @@ matrices of one shape go through together.
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -34,14 +34,15 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float,
         *,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
         scale: Scale = "original",
     ) -> None:
-        """`lr` is the rate of an update whose singular values are 1. `scale` multiplies it by `update_scale`."""
+        """`parameters` are matrices, or groups of them with options of their own. `lr` is the rate of an update whose
+        singular values are 1. `scale` multiplies it by `update_scale`."""
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "scale": scale})
         assert all(p.ndim >= 2 for group in self.param_groups for p in group["params"]), "Muon takes matrices only"
 

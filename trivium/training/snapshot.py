@@ -1,6 +1,8 @@
 """All of a run at one step, to a checkpoint folder and back: learner, source, every generator, the trainer's count.
 
-The folder is a model folder that anything can open, plus `resume/`. Restored, the run goes on bit for bit.
+The folder is a model folder that anything can open (of an adapter, the adapter's), plus `resume/`. Restored, the run
+goes on bit for bit. Of the model, `resume/` holds what is learnt: frozen weights are not copied into every checkpoint,
+so whoever resumes makes the learner on the same base.
 """
 
 import json

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from tests.lm.hosted import serving as _serving
+from tests.lm.hosted.serving import QUICK
 from trivium.lm.hosted.model import HostedModel
+from trivium.lm.hosted.retry import Patience
 from trivium.lm.hosted.service import Service
 
 
@@ -33,7 +35,8 @@ def make(server: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[.
     monkeypatch.setenv("TEST_KEY", _serving.KEY)
 
     def made(provider: str = "openai", **settings: Any) -> HostedModel:
-        given = {"model": "m", "base_url": server.url, "key_variable": "TEST_KEY", "concurrency": 1, **settings}
+        at_test = {"base_url": server.url, "key_variable": "TEST_KEY", "concurrency": 1, "patience": Patience(**QUICK)}
+        given = {"model": "m", **at_test, **settings}
         return HostedModel(Service(provider=provider, **given), clock=clock.clock)
 
     return made

@@ -13,6 +13,9 @@ from trivium.lm.hosted.clock import Clock
 
 KEY = "sk-test-0123456789-abcdefghij-KLMNOP"
 
+QUICK = {"connect_s": 5.0, "read_s": 5.0}
+"""Patience of every test: enough for a busy machine, and no test waits longer for what never comes."""
+
 Script = Callable[["Handler"], None]
 
 
@@ -139,7 +142,7 @@ def drop(handler: Handler) -> None:
 
 def silence(handler: Handler) -> None:
     """Says nothing until the test is over."""
-    handler.server.over.wait(20)
+    handler.server.over.wait(5)
     handler.close_connection = True
 
 

@@ -1,5 +1,6 @@
 """Trying again: when, how long after, how often."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from trivium.errors import ConfigError
 from trivium.lm.hosted.failure import ServiceError
 from trivium.lm.hosted.retry import Patience, asked_wait, retry, retry_stream
+from trivium.lm.hosted.spending import Spending, Usage
 
 OFTEN = Patience(tries=4, first_wait_s=1.0, longest_wait_s=3.0, total_s=100.0)
 
@@ -104,6 +106,13 @@ def test_how_long_a_service_asks_to_be_left_alone(headers: dict[str, str], wait:
     assert asked_wait(headers, clock.clock) == wait
 
 
+def test_a_lost_answer_is_asked_for_again_only_where_that_is_wanted(clock: Any) -> None:
+    with pytest.raises(ServiceError):
+        retry(failing(1, charged=True), OFTEN, clock.clock)
+    assert clock.slept == []
+    assert retry(failing(1, charged=True), dataclasses.replace(OFTEN, resend=True), clock.clock) == 7
+
+
 def test_patience_is_positive() -> None:
     for name in ("connect_s", "read_s", "total_s", "tries"):
         with pytest.raises(ConfigError, match=f"{name} must be positive"):
@@ -142,16 +151,42 @@ def test_an_empty_account_is_not_asked_again(make: Any, server: Any, serving: An
     assert clock.slept == []
 
 
-def test_broken_connections_are_tried_again(make: Any, server: Any, serving: Any, clock: Any) -> None:
-    server.script = [serving.drop, serving.cut_off]
-    assert make().generate("hello", max_new_tokens=5)[0].text == "HELLO"
-    assert len(clock.slept) == 2
+@pytest.mark.parametrize("script", ["drop", "cut_off", "silence"])
+@pytest.mark.parametrize("way", ["generate", "stream"])
+def test_what_may_have_been_answered_is_asked_once(
+    script: str, way: str, make: Any, server: Any, serving: Any, clock: Any
+) -> None:
+    server.script = [getattr(serving, script)]
+    if (script, way) == ("cut_off", "stream"):
+        server.script = [serving.events()]
+    model = make(patience=Patience(read_s=0.1 if script == "silence" else 5.0))
+    with pytest.raises(ServiceError, match=r"does not answer|connection to the service broke|broke its answer off"):
+        list(getattr(model, way)("x" * 30, max_new_tokens=7))
+    assert (clock.slept, len(server.asked)) == ([], 1)
+    assert model.usage == Usage(requests=1, input_tokens=18, output_tokens=7, estimated=1)
 
 
-def test_silence_is_tried_again(make: Any, server: Any, serving: Any, clock: Any) -> None:
-    server.script = [serving.silence]
-    model = make(patience=Patience(read_s=0.05, tries=2))
-    assert model.generate("hello", max_new_tokens=5)[0].text == "HELLO"
+@pytest.mark.parametrize("way", ["generate", "stream"])
+def test_it_is_asked_again_where_that_is_wanted(way: str, make: Any, server: Any, serving: Any, clock: Any) -> None:
+    server.script = [serving.drop, serving.drop]
+    model = make(patience=Patience(**serving.QUICK, resend=True))
+    found = getattr(model, way)("hello", max_new_tokens=5)
+    assert (found[0].text if way == "generate" else "".join(found)) == "HELLO"
+    assert (len(clock.slept), len(server.asked)) == (2, 3)
+    assert (model.usage.requests, model.usage.estimated) == (3, 2)
+
+
+def test_silence_is_told_with_its_bound(make: Any, server: Any, serving: Any, clock: Any) -> None:
     server.script = [serving.silence] * 2
+    model = make(patience=Patience(read_s=0.05, tries=2, resend=True))
     with pytest.raises(ServiceError, match=r"does not answer \(2 tries\)[\s\S]*0\.05 s[\s\S]*patience\.read_s"):
         model.generate("hello", max_new_tokens=5)
+
+
+def test_each_try_that_may_be_charged_counts_towards_the_limit(make: Any, server: Any, serving: Any) -> None:
+    server.script = [serving.drop] * 9
+    prices = Spending(input_per_million=1e6, output_per_million=1e6, limit=60.0)  # a try: 18 read, 7 written
+    model = make(patience=Patience(**serving.QUICK, tries=9, resend=True), spending=prices)
+    with pytest.raises(ServiceError, match=r"spending limit ends here: no further request is sent \(3 tries\)"):
+        model.generate("x" * 30, max_new_tokens=7)
+    assert (len(server.asked), model.usage.cost) == (2, 50.0)

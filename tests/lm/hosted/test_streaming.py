@@ -6,6 +6,7 @@ import pytest
 
 from trivium.errors import DataError, Unsupported
 from trivium.lm.hosted.failure import MalformedReply, ServiceError
+from trivium.lm.hosted.retry import Patience
 
 PROTOCOLS = {"openai": "openai", "vllm": "vllm", "anthropic": "anthropic"}
 
@@ -49,8 +50,10 @@ def test_a_stream_that_fails_before_its_text_is_tried_again(make: Any, server: A
         serving.events({"error": {"type": "server_error", "message": "x"}}),
         serving.events(role),
     ]
-    assert list(make().stream("hello", max_new_tokens=5)) == ["HELLO"]
+    model = make(patience=Patience(**serving.QUICK, resend=True))
+    assert list(model.stream("hello", max_new_tokens=5)) == ["HELLO"]
     assert len(clock.slept) == 4
+    assert model.usage.estimated == 2  # the two whose end was lost
 
 
 @pytest.mark.parametrize(

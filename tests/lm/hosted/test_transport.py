@@ -81,11 +81,22 @@ def test_compressed_replies_are_refused_and_not_asked_for(make: Any, server: Any
     assert server.headers[0]["accept-encoding"] == "identity"
 
 
-def test_an_answer_that_takes_too_long_is_broken_off(server: Any, serving: Any) -> None:
-    slow = serving.FakeClock(tick=1.0)  # each look at it lets a second pass
-    service = Service(provider="openai", model="m", base_url=server.url, patience=Patience(total_s=1.5, tries=1))
-    with pytest.raises(ServiceError, match=r"did not finish in time[\s\S]*1\.5 s"):
-        HostedModel(service, clock=slow.clock).generate("hello", max_new_tokens=5)
+def test_an_answer_that_takes_too_long_is_broken_off(make: Any, server: Any, serving: Any, clock: Any) -> None:
+    def late(handler: Any) -> None:
+        clock.time += 4.0  # before a word of it is sent
+        serving.reply(GOOD)(handler)
+
+    server.script = [late]
+    model = make(patience=Patience(total_s=3.0, resend=True))
+    with pytest.raises(ServiceError, match=r"did not finish in time[\s\S]*bytes in 3 s[\s\S]*patience\.total_s"):
+        model.generate("hello", max_new_tokens=5)
+    assert len(server.asked) == model.usage.estimated == 1
+
+
+def test_silence_ends_with_the_time_for_the_whole_answer(make: Any, server: Any, serving: Any) -> None:
+    server.script = [serving.silence]
+    with pytest.raises(ServiceError, match=r"did not finish in time[\s\S]*the last 0\.05 s of 0\.05 s"):
+        make(patience=Patience(total_s=0.05)).generate("hello", max_new_tokens=5)
 
 
 def test_nobody_at_the_address(clock: Any) -> None:
@@ -93,7 +104,7 @@ def test_nobody_at_the_address(clock: Any) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     model = HostedModel(
-        Service(provider="vllm", model="m", base_url=url, patience=Patience(tries=2)), clock=clock.clock
+        Service(provider="vllm", model="m", base_url=url, patience=Patience(connect_s=5.0, tries=2)), clock=clock.clock
     )
     with pytest.raises(ServiceError, match=r"cannot be reached \(2 tries\)[\s\S]*the service runs"):
         model.generate("hello", max_new_tokens=5)
@@ -125,7 +136,7 @@ def test_what_to_do_about_a_refusal(make: Any, server: Any, serving: Any) -> Non
     for status, fix in ((401, r"check the key in \$TEST_KEY"), (404, "the model's name"), (503, "the service is up")):
         server.script = [serving.error(status)]
         with pytest.raises(ServiceError, match=fix):
-            make(patience=Patience(tries=1)).generate("hello", max_new_tokens=5)
+            make(patience=Patience(**serving.QUICK, tries=1)).generate("hello", max_new_tokens=5)
     server.script = [serving.error(401)]
     with pytest.raises(ServiceError, match="key_variable or key_file"):
         make(key_variable=None).generate("hello", max_new_tokens=5)

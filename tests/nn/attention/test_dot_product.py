@@ -15,6 +15,7 @@ from trivium.nn.attention.dot_product import (
     cross_attend,
     cross_attention_probabilities,
 )
+from trivium.nn.attention.kernel import Scoring
 from trivium.nn.attention.layout import causal_layout, plain_layout
 from trivium.nn.state import State
 
@@ -48,7 +49,7 @@ def qkv(rows: int, length: int) -> list[Tensor]:
 def whole(q: Tensor, k: Tensor, v: Tensor, how: dict[str, Any]) -> Tensor:
     """One text after the other, as one matrix."""
     layout = plain_layout(q[:, 0], causal=True)
-    return attention_probabilities(q, k, layout, **how) @ v.repeat_interleave(HEADS // GROUPS, dim=1)
+    return attention_probabilities(q, k, layout, Scoring(**how)) @ v.repeat_interleave(HEADS // GROUPS, dim=1)
 
 
 def near_enough(ours: Tensor, theirs: Tensor) -> None:
@@ -73,13 +74,13 @@ def test_the_whole_matrix_is_what_the_papers_say() -> None:
 @pytest.mark.parametrize("length", [1, 6, 37])
 def test_plain_texts(how: dict[str, Any], length: int) -> None:
     q, k, v = qkv(2, length)
-    near_enough(attend(q, k, v, plain_layout(q[:, 0], causal=True), **how), whole(q, k, v, how))
+    near_enough(attend(q, k, v, plain_layout(q[:, 0], causal=True), Scoring(**how)), whole(q, k, v, how))
 
 
 @pytest.mark.parametrize("name", ["window", "soft cap", "all"])
 def test_texts_longer_than_a_piece(name: str) -> None:
     q, k, v = qkv(1, 300)
-    near_enough(attend(q, k, v, plain_layout(q[:, 0], causal=True), **WAYS[name]), whole(q, k, v, WAYS[name]))
+    near_enough(attend(q, k, v, plain_layout(q[:, 0], causal=True), Scoring(**WAYS[name])), whole(q, k, v, WAYS[name]))
 
 
 @every_way
@@ -87,8 +88,8 @@ def test_packed_documents_with_padding(how: dict[str, Any]) -> None:
     q, k, v = qkv(2, 37)
     segments = torch.tensor([[0] * 10 + [1] * 26 + [2], [3] * 10 + [4] * 20 + [-1] * 7])
     layout = plain_layout(q[:, 0], causal=True, segments=segments)
-    got = attend(q, k, v, layout, **how)
-    weights = attention_probabilities(q, k, layout, **how)
+    got = attend(q, k, v, layout, Scoring(**how))
+    weights = attention_probabilities(q, k, layout, Scoring(**how))
     for row, start, end in ((0, 0, 10), (0, 10, 36), (0, 36, 37), (1, 0, 10), (1, 10, 30)):
         one = slice(row, row + 1), slice(None), slice(start, end)
         near_enough(got[one], whole(q[one], k[one], v[one], how))
@@ -105,7 +106,7 @@ def test_in_pieces_with_a_cache(how: dict[str, Any]) -> None:
         layout, after = causal_layout(q[:, 0, start:end], lengths=None, segments=None, state=state)
         assert after is not None
         new = (x[:, :, start:end] for x in (q, k, v))
-        pieces.append(attend(*new, layout, cache=state.layers[0], **how))
+        pieces.append(attend(*new, layout, Scoring(**how), cache=state.layers[0]))
         state = after
     near_enough(torch.cat(pieces, dim=2), whole(q, k, v, how))
 
@@ -122,7 +123,7 @@ def test_rows_of_unequal_length_with_a_cache(how: dict[str, Any]) -> None:
         pieces = [x.gather(2, places[:, None, :, None].expand(-1, x.shape[1], -1, WIDTH)) for x in (q, k, v)]
         layout, after = causal_layout(pieces[0][:, 0], lengths=torch.tensor(new), segments=None, state=state)
         assert after is not None
-        got = attend(*pieces, layout, cache=state.layers[0], **how)
+        got = attend(*pieces, layout, Scoring(**how), cache=state.layers[0])
         for row, count in enumerate(new):
             begin = int(seen[row])
             near_enough(got[row, :, :count], wanted[row, :, begin : begin + count])
@@ -131,7 +132,7 @@ def test_rows_of_unequal_length_with_a_cache(how: dict[str, Any]) -> None:
     packed = [torch.cat([x[2:, :, 10:21], x[:1, :, 10:12]], dim=2) for x in (q, k, v)]
     segments = torch.tensor([[2] * 11 + [0] * 2])
     layout, _ = causal_layout(packed[0][:, 0], lengths=None, segments=segments, state=state)
-    got = attend(*packed, layout, cache=state.layers[0], **how)
+    got = attend(*packed, layout, Scoring(**how), cache=state.layers[0])
     near_enough(got[0], torch.cat([wanted[2, :, 10:21], wanted[0, :, 10:12]], dim=1))
 
 
@@ -146,9 +147,9 @@ def test_gradients(name: str, packed: bool) -> None:
         asked.append(how["sinks"])
     segments = torch.tensor([[0] * 23 + [1] * 7]) if packed else None
     layout = plain_layout(q[:, 0], causal=True, segments=segments)
-    dense = attention_probabilities(q, k, layout, **how) @ v.repeat_interleave(HEADS // GROUPS, dim=1)
+    dense = attention_probabilities(q, k, layout, Scoring(**how)) @ v.repeat_interleave(HEADS // GROUPS, dim=1)
     upstream = torch.randn_like(dense)
-    ours = torch.autograd.grad(attend(q, k, v, layout, **how), asked, upstream)
+    ours = torch.autograd.grad(attend(q, k, v, layout, Scoring(**how)), asked, upstream)
     for got, wanted in zip(ours, torch.autograd.grad(dense, asked, upstream), strict=True):
         near_enough(got, wanted)
 

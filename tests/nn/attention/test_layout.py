@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from trivium.nn.attention.dot_product import attend, attention_probabilities, cross_attend, dense_mask
+from trivium.nn.attention.kernel import Scoring
 from trivium.nn.attention.layout import Layout, causal_layout, plain_layout
 from trivium.nn.state import KeyValueCache, State
 
@@ -130,16 +131,16 @@ def test_a_bias_is_added_the_same_way_everywhere() -> None:
 
     q, k, v = qkv(2, 12)
     plain = plain_layout(q.transpose(1, 2), causal=True)
-    want = attend(q, k, v, plain, bias=bias)
+    want = attend(q, k, v, plain, Scoring(bias=bias))
     assert not torch.allclose(want, attend(q, k, v, plain))
     state, pieces = _empty(2, 12), []
     for at in range(12):
         layout, state = causal_layout(q[:, 0, :1], lengths=None, segments=None, state=state)
         step = [x[:, :, at : at + 1] for x in (q, k, v)]
-        pieces.append(attend(*step, layout, cache=state.layers[0], bias=bias))
+        pieces.append(attend(*step, layout, Scoring(bias=bias), cache=state.layers[0]))
     torch.testing.assert_close(torch.cat(pieces, 2), want, rtol=0, atol=1e-10)
     packed = plain_layout(q.transpose(1, 2), causal=True, segments=torch.zeros(2, 12, dtype=torch.long))
-    torch.testing.assert_close(attend(q, k, v, packed, bias=bias), want, rtol=0, atol=1e-10)
+    torch.testing.assert_close(attend(q, k, v, packed, Scoring(bias=bias)), want, rtol=0, atol=1e-10)
 
 
 def test_cross_attention_stops_at_the_source_length() -> None:
@@ -158,3 +159,16 @@ def test_too_small_a_cache_is_our_own_fault() -> None:
 def test_layout_of_equal_rows_needs_no_mask() -> None:
     layout, _ = causal_layout(torch.zeros(2, 1, 4), lengths=None, segments=None, state=_empty(2, 8))
     assert isinstance(layout, Layout) and layout.mask is None and layout.start == 0
+
+
+def test_how_long_the_text_of_each_token_is() -> None:
+    x = torch.zeros(2, 12, 1)
+    assert plain_layout(x, causal=True).reach.tolist() == [[12]]
+    assert plain_layout(x, causal=True, lengths=torch.tensor([12, 5])).reach.tolist() == [[12], [5]]
+    packed = plain_layout(x, causal=True, segments=SEGMENTS).reach
+    assert packed[0, :10].tolist() == [3] * 6 + [4] * 4
+    assert packed[1].tolist() == [1] + [7] * 7 + [3] * 3 + [1]
+    state = State([KeyValueCache.empty(2, GROUPS, 20, WIDTH, like=x)], torch.tensor([4, 7]))
+    assert causal_layout(x[:, :2], lengths=None, segments=None, state=state)[0].reach.tolist() == [[6], [9]]
+    ragged = torch.tensor([[0, 0, 1]])
+    assert causal_layout(x[:1, :3], lengths=None, segments=ragged, state=state)[0].reach.tolist() == [[6, 6, 8]]

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from trivium.nn.attention.dot_product import attend, attention_probabilities, dense_mask
+from trivium.nn.attention.kernel import Scoring
 from trivium.nn.attention.layout import plain_layout
 from trivium.nn.attention.local import attend_near
 
@@ -42,7 +43,8 @@ def test_a_window_is_counted_within_a_document(window: int) -> None:
     segments = torch.tensor([[0] * 9 + [1] * 2 + [-1], [0] * 3 + [1] * 9])
     q, k, v = qkv(2, 12)
     layout = plain_layout(q.transpose(1, 2), causal=False, segments=segments)
-    got, shown = attend(q, k, v, layout, window=window), attention_probabilities(q, k, layout, window=window) @ v
+    how = Scoring(window=window)
+    got, shown = attend(q, k, v, layout, how), attention_probabilities(q, k, layout, how) @ v
     for row, start, end in ((0, 0, 9), (0, 9, 11), (1, 0, 3), (1, 3, 12)):
         one = slice(row, row + 1), slice(None), slice(start, end)
         wanted = defined(q[one], k[one], v[one], window)
@@ -53,7 +55,7 @@ def test_a_window_is_counted_within_a_document(window: int) -> None:
 def test_a_window_of_padded_rows() -> None:
     q, k, v = qkv(2, 12)
     layout = plain_layout(q.transpose(1, 2), causal=False, lengths=torch.tensor([12, 7]))
-    got = attend(q, k, v, layout, window=3)
+    got = attend(q, k, v, layout, Scoring(window=3))
     for row, length in ((0, 12), (1, 7)):
         one = slice(row, row + 1), slice(None), slice(0, length)
         torch.testing.assert_close(got[one], defined(q[one], k[one], v[one], 3), rtol=0, atol=1e-10)
@@ -84,7 +86,7 @@ def test_a_causal_window_of_documents_in_blocks(window: int) -> None:
     segments = torch.tensor([[0] * 17 + [1] * 2 + [2] * 21, [0] * 3 + [1] * 37])
     q, k, v = qkv(2, 40)
     layout = plain_layout(q.transpose(1, 2), causal=True, segments=segments)
-    wanted = attention_probabilities(q, k, layout, window=window) @ v
+    wanted = attention_probabilities(q, k, layout, Scoring(window=window)) @ v
     numbered = attend_near(q, k, v, window, causal=True, documents=segments)
     torch.testing.assert_close(numbered, wanted, rtol=0, atol=1e-10)
-    torch.testing.assert_close(attend(q, k, v, layout, window=window), wanted, rtol=0, atol=1e-10)
+    torch.testing.assert_close(attend(q, k, v, layout, Scoring(window=window)), wanted, rtol=0, atol=1e-10)

@@ -44,3 +44,23 @@ def test_refusals_say_what_is_missing() -> None:
         Rope.from_hf({"rope_parameters": {"rope_type": "spiral"}})
     with pytest.raises(ConfigError, match="wobble"):
         Rope.from_hf({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "wobble": 1}})
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        Rope(kind="dynamic", factor=2.0),
+        Rope(kind="longrope", original_context_tokens=6, short_factors=(1.0, 1.5), long_factors=(2.0, 3.0)),
+    ],
+    ids=lambda rope: rope.kind,
+)
+def test_angles_that_follow_the_length_follow_that_of_their_own_text(rope: Rope) -> None:
+    rotary, positions = Rotary(rope, 4, 6), torch.arange(9)[None]
+    reach = torch.tensor([[9], [5], [7]])
+    together = rotary(positions, torch.float64, reach)
+    for row, length in enumerate(reach[:, 0].tolist()):
+        alone = rotary(positions[:, :length], torch.float64)
+        assert torch.equal(together[:, row : row + 1, :length], alone)
+    packed = rotary(torch.tensor([[*range(7), *range(3)]]), torch.float64, torch.tensor([[7] * 7 + [3] * 3]))
+    assert torch.equal(packed[:, :, :7], rotary(positions[:, :7], torch.float64))
+    assert torch.equal(packed[:, :, 7:], rotary(positions[:, :3], torch.float64))

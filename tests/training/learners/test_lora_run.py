@@ -10,6 +10,7 @@ from trivium.adapters.attach import attach
 from trivium.adapters.lora import LoRAConfig
 from trivium.checkpoints.adapter_folder import load_adapter, write_adapter
 from trivium.checkpoints.folder import FolderWriter
+from trivium.checkpoints.tensors import TensorFile
 from trivium.models.llama import Llama, LlamaConfig
 from trivium.nn.quantized import quantise_linears
 from trivium.training.run import Run
@@ -48,6 +49,9 @@ def test_resumed_equals_whole_and_the_checkpoint_is_an_adapter(tmp_path: pathlib
     parts = run(tmp_path / "parts", 8, resume=True)
     for (name, tensor), other in zip(whole.state_dict().items(), parts.state_dict().values(), strict=True):
         assert torch.equal(tensor, other), name
+    resumed = TensorFile(tmp_path / "parts" / "checkpoints" / "last" / "resume" / "learner.safetensors").names
+    learnt = [name for name in resumed if name.startswith("learner/model/")]
+    assert learnt and all(".updates.mine." in name for name in learnt), "the frozen base is in the checkpoint"
     opened = base()
     load_adapter(tmp_path / "parts" / "checkpoints" / "last", opened, "yours")
     tokens = batch(9).tokens

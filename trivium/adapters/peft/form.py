@@ -48,6 +48,8 @@ class Form:
     """``tensors(model, name)``: detached, under PEFT's names, in PEFT's shapes."""
     fill: Callable[[nn.Module, str, Tensors], None]
     """``fill(model, name, tensors)``: the inverse, for tensors of the right names and shapes, without gradients."""
+    base_tensors: Callable[[nn.Module, str], dict[str, Tensor]] = lambda _model, _name: {}
+    """``base_tensors(model, name)``: tensors of the base under the names by which PEFT may store them as well."""
 
 
 def check_options(form: Form, options: Mapping[str, Any]) -> None:
@@ -67,6 +69,19 @@ def refuse(options: Mapping[str, Any]) -> None:
             received=", ".join(f"{key}: {value}" for key, value in sorted(options.items())),
             fix="merge it into its base with PEFT and load the merged model",
         )
+
+
+def without_base(own: Tensors, tensors: Tensors) -> dict[str, Tensor]:
+    """``tensors`` without those of the base that a folder brings along; ``CheckpointError`` where they are others."""
+    for key in own.keys() & tensors.keys():
+        mine, brought = own[key].detach().float(), tensors[key].to(own[key].device).float()
+        if mine.shape != brought.shape or not torch.allclose(mine, brought, rtol=1e-2, atol=1e-3):
+            raise CheckpointError(
+                "the adapter was made for another base: a tensor of the base that it brings along differs",
+                received=f"{key}: {list(brought.shape)}, the model has {list(mine.shape)}",
+                fix="load it on the base model it was trained on",
+            )
+    return {key: tensor for key, tensor in tensors.items() if key not in own}
 
 
 def check_shapes(expected: Mapping[str, torch.Size], tensors: Tensors) -> None:

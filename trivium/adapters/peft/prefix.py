@@ -1,13 +1,12 @@
-"""PREFIX_TUNING. A prefix is saved as it came out of its projection, if it had one."""
+"""PREFIX_TUNING. A prefix is saved as it comes out of its projection, if it has one, and is plain when it is read."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from trivium.adapters.adapter_set import adapters_of
-from trivium.adapters.peft.form import Form, Tensors
+from trivium.adapters.peft.form import Form, Tensors, refuse
 from trivium.adapters.prefix import Prefix, PrefixConfig
 
 _PROMPT = "prompt_embeddings"
@@ -20,47 +19,47 @@ def _prefix(model: nn.Module, name: str) -> Prefix:
 
 
 def _to_options(model: nn.Module, name: str) -> dict[str, Any]:
-    layers, heads, tokens, head_width = _prefix(model, name).keys.shape
+    prefix = _prefix(model, name)
+    width = prefix.heads * prefix.head_width
     return {
-        "num_virtual_tokens": tokens,
-        "num_layers": layers,
-        "num_attention_heads": heads,
-        "token_dim": heads * head_width,
-        "encoder_hidden_size": heads * head_width,
+        "num_virtual_tokens": prefix.tokens,
+        "num_layers": prefix.layers,
+        # PEFT means the heads of keys and values, where they are fewer than those of queries.
+        "num_attention_heads": prefix.heads,
+        "token_dim": width,
+        "encoder_hidden_size": width,
         "num_transformer_submodules": 1,
         "prefix_projection": False,
     }
 
 
 def _from_options(model: nn.Module, options: Mapping[str, Any]) -> PrefixConfig:
-    return PrefixConfig(tokens=options["num_virtual_tokens"])
+    config = PrefixConfig(tokens=options["num_virtual_tokens"])
+    # The tensors' shape is a product, in which other heads would not be seen.
+    ours = Prefix(model, config)
+    expected = {"num_layers": ours.layers, "num_attention_heads": ours.heads}
+    refuse({key: options[key] for key, value in expected.items() if options.get(key) not in (None, value)})
+    return config
 
 
 def _tensors(model: nn.Module, name: str) -> dict[str, Tensor]:
-    """``[P, L * 2 * H * K]``: for each position the keys, then the values, of layer after layer."""
-    prefix = _prefix(model, name)
-    pairs = torch.stack([prefix.keys.detach(), prefix.values.detach()], dim=1)  # [L, 2, H, P, K]
-    return {_PROMPT: pairs.permute(3, 0, 1, 2, 4).reshape(prefix.tokens, -1)}
+    """``[P, L * 2 * G * K]``: for each position the keys, then the values, of layer after layer."""
+    return {_PROMPT: _prefix(model, name).pairs().detach().clone()}
 
 
 def _fill(model: nn.Module, name: str, tensors: Tensors) -> None:
-    prefix = _prefix(model, name)
-    layers, heads, tokens, head_width = prefix.keys.shape
-    pairs = tensors[_PROMPT].view(tokens, layers, 2, heads, head_width).permute(2, 1, 3, 0, 4)
-    prefix.keys.copy_(pairs[0])
-    prefix.values.copy_(pairs[1])
+    _prefix(model, name).embeddings.copy_(tensors[_PROMPT])
 
 
 PREFIX_TUNING = Form(
     peft_type="PREFIX_TUNING",
     config=PrefixConfig,
     needed=frozenset({"num_virtual_tokens"}),
-    read=frozenset(),
+    read=frozenset({"num_attention_heads", "num_layers"}),
     without_effect=frozenset(
         {
             "encoder_hidden_size",
-            "num_attention_heads",
-            "num_layers",
+            "init_weights",
             "num_transformer_submodules",
             "prefix_projection",
             "token_dim",

@@ -8,13 +8,35 @@ from torch import Tensor, nn
 
 from trivium.adapters.adapter_set import adapters_of, has_adapters
 from trivium.adapters.attach import attach, remove
-from trivium.adapters.peft.form import Form, check_options, check_shapes
+from trivium.adapters.peft.bottleneck import TRIVIUM_ADAPTER_FUSION, TRIVIUM_BOTTLENECK, TRIVIUM_PARALLEL_ADAPTER
+from trivium.adapters.peft.extended_lora import EXTENDED_LORA
+from trivium.adapters.peft.form import Form, check_options, check_shapes, without_base
+from trivium.adapters.peft.ia3 import IA3
+from trivium.adapters.peft.llama_adapter import ADAPTION_PROMPT, TRIVIUM_LLAMA_ADAPTER
 from trivium.adapters.peft.lora import LORA
 from trivium.adapters.peft.prefix import PREFIX_TUNING
+from trivium.adapters.peft.soft_prompt import P_TUNING, PROMPT_TUNING
+from trivium.adapters.peft.trained_copy import TRIVIUM_TRAINED_COPY
+from trivium.adapters.peft.trained_tokens import TRAINABLE_TOKENS
 from trivium.errors import CheckpointError, Unsupported
 from trivium.models import architecture
 
-FORMS: tuple[Form, ...] = (LORA, PREFIX_TUNING)
+FORMS: tuple[Form, ...] = (
+    EXTENDED_LORA,
+    LORA,
+    IA3,
+    PREFIX_TUNING,
+    PROMPT_TUNING,
+    P_TUNING,
+    TRIVIUM_BOTTLENECK,
+    TRIVIUM_ADAPTER_FUSION,
+    TRIVIUM_PARALLEL_ADAPTER,
+    ADAPTION_PROMPT,
+    TRIVIUM_LLAMA_ADAPTER,
+    TRAINABLE_TOKENS,
+    TRIVIUM_TRAINED_COPY,
+)
+"""Settings that two formats have are written by the first, which may name the other as their ``peft_type``."""
 _TASKS = {"decoder": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM"}
 
 
@@ -49,6 +71,7 @@ def from_peft(model: nn.Module, name: str, options: Mapping[str, Any], tensors: 
     before = adapters_of(model).routing.active if has_adapters(model) else None
     attach(model, name, form.from_options(model, options))
     try:
+        tensors = without_base(form.base_tensors(model, name), tensors)
         check_shapes({key: tensor.shape for key, tensor in form.tensors(model, name).items()}, tensors)
     except CheckpointError:
         _undo(model, name, before, trained)

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from trivium import tokenizers
 from trivium.checkpoints.model_folder import read_hf_config
-from trivium.lm.load import saved_folder
+from trivium.lm.load import base_folder, saved_folder
 from trivium.models import architecture
 from trivium.runtime.device import choose_device, choose_dtype
 from trivium.tokenizers import Tokenizer
@@ -62,7 +62,7 @@ class Saved:
 
 def saved(model: str | pathlib.Path, device: str, dtype: str) -> Saved:
     """The model of a folder or run. Raises `UserError` for one that is not there or cannot be used so."""
-    folder = saved_folder(model)
+    folder = base_folder(saved_folder(model))
     hf = read_hf_config(folder)
     entry = architecture(hf["model_type"])
     chosen = choose_device(device)

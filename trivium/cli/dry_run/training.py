@@ -19,17 +19,22 @@ from trivium.cli.dry_run.network import MIB, count, moments, saved
 from trivium.cli.dry_run.preparing import unknown_size
 from trivium.cli.dry_run.using import data_facts
 from trivium.data.prepared import MANIFEST, Prepared, open_prepared
-from trivium.errors import ConfigError, DataError
+from trivium.errors import ConfigError, DataError, Unsupported
 from trivium.planning import scaling_laws
+from trivium.planning.memory import Rehearsed
 from trivium.planning.sizing import Plan, Shape, plan
 from trivium.recipes.corruptions import corruption_of
-from trivium.recipes.finetune import PASSES, FinetuneConfig, examples_source, read_examples
+from trivium.recipes.finetune import PASSES, with_usual_rate
+from trivium.recipes.finetune_config import FinetuneConfig
 from trivium.recipes.language_model import build_model, special_ids
+from trivium.recipes.lengths import fitted
+from trivium.recipes.plan_steps import Step, rehearse_finetuning
 from trivium.recipes.prepare_config import checked
 from trivium.recipes.pretrain import PretrainConfig, preparation
 from trivium.recipes.quickstart import PRETRAINING_SHARE, QuickstartConfig
 from trivium.recipes.restored_text import Corruption
 from trivium.recipes.training import DEFAULT_STEPS, begin, require_free
+from trivium.recipes.tuning_data import examples_source, read_examples
 from trivium.runtime import machine, processes
 from trivium.runtime.device import choose_device
 from trivium.tokenizers.special import SpecialTokens, for_understanding
@@ -107,17 +112,49 @@ def finetuning(config: FinetuneConfig) -> dict[str, Any]:
     model = saved(config.model, config.device, "float32")
     tokenizer = model.tokenizer()
     training, held_out = read_examples(config, tokenizer)
-    source = examples_source(config, training, tokenizer, processes.place())()
+    fitting = fitted(training, config.context_tokens, config.too_long)
+    source = examples_source(config, fitting.examples, tokenizer, processes.place())()
     facts = model.facts() | {"dtype": config.dtype}
-    facts["data"] = f"{len(training) - source.dropped:,} examples to train on, {len(held_out):,} to measure on"
-    if source.dropped:
-        facts["left_out"] = f"{source.dropped:,} examples longer than {config.context_tokens} tokens"
+    facts["data"] = f"{len(fitting.examples):,} examples to train on, {len(held_out):,} to measure on"
+    for name, longer in (("left_out", fitting.dropped), ("cut", fitting.cut)):
+        if longer:
+            facts[name] = f"{longer:,} examples longer than {config.context_tokens} tokens"
     batch = config.rows * config.context_tokens
     default = max(2, round(PASSES * source.batches_per_epoch))
     here = begin(config, processes.place())
     time = time_facts(config, batch, operations(model.network, config.context_tokens), here, default=default)
     time["passes_over_the_data"] = round(time["steps"] / source.batches_per_epoch, 2)
-    return {**facts, **time, "memory_mib": memory_facts(config, model.network, batch)}
+    documents = max(1, round(len(fitting.examples) / (source.batches_per_epoch * config.rows)))
+    facts |= {"method": config.method, "learning_rate": with_usual_rate(config, model.network).optimiser.learning_rate}
+    try:
+        rehearsed = rehearse_finetuning(model.network, config.method, config.method_settings, _step(config, documents))
+    except Unsupported as error:  # the run may do what a rehearsal cannot
+        return {**facts, **time, "memory_mib": f"not foretold: {error.what}"}
+    facts["trained_parameters"] = rehearsed.trained_parameters
+    return {**facts, **time, "memory_mib": _rehearsed_memory(config, rehearsed)}
+
+
+def _step(config: FinetuneConfig, documents: int) -> Step:
+    kind = config.optimiser.kind
+    return Step(
+        rows=config.rows,
+        context_tokens=config.context_tokens,
+        documents=documents,
+        micro_batches=config.training.micro_batches,
+        activation_checkpointing=config.training.activation_checkpointing,
+        optimiser="adamw" if kind == "galore" else kind,  # which at most needs as much
+        dtype=torch.bfloat16 if config.dtype == "bfloat16" else torch.float32,
+    )
+
+
+def _rehearsed_memory(config: FinetuneConfig, rehearsed: Rehearsed) -> dict[str, float]:
+    """Parts in MiB, and what the machine has."""
+    parts = dataclasses.asdict(rehearsed.memory)
+    averages = (config.training.ema_decay, config.training.non_monotone_evaluations)
+    if any(each is not None for each in averages):
+        parts["averaged_weights"] = rehearsed.trained_parameters * _NUMBER_BYTES
+    facts = {f"{name}_mib": round(value / MIB, 1) for name, value in parts.items() if value}
+    return _beside_free(facts | {"in_all_mib": round(sum(parts.values()) / MIB, 1)})
 
 
 def quickstart(config: QuickstartConfig) -> dict[str, Any]:
@@ -202,6 +239,9 @@ def memory_facts(config: Any, network: Any, batch: float) -> dict[str, Any]:
     averages = (config.training.ema_decay, config.training.non_monotone_evaluations)
     parts |= {"averaged_weights": weights} if any(each is not None for each in averages) else {}
     facts = {f"{name}_mib": round(value, 1) for name, value in parts.items()}
-    facts["in_all_mib"] = round(sum(parts.values()), 1)
+    return _beside_free(facts | {"in_all_mib": round(sum(parts.values()), 1)})
+
+
+def _beside_free(facts: Mapping[str, float]) -> dict[str, float]:
     free = machine.describe().available_gib
-    return facts if free is None else {**facts, "free_here_mib": round(free * 1024, 1)}
+    return dict(facts) if free is None else {**facts, "free_here_mib": round(free * 1024, 1)}

@@ -10,10 +10,11 @@ from trivium.cli.sampling import LOOKUP
 from trivium.data.readers import Part, ReadOptions, list_parts
 from trivium.data.shards import TokenStore
 from trivium.errors import DataError
+from trivium.evaluation.tasks import find_task
 from trivium.generation.resolve import resolve
 from trivium.generation.settings import GenerationSettings
 from trivium.lm.hosted.address import is_service, read_service
-from trivium.lm.hosted.asking import settings_of
+from trivium.lm.hosted.asking import require, settings_of
 from trivium.lm.load import stated_generation
 from trivium.recipes.evaluate import TEXT_TASKS, EvaluateConfig, chosen_task
 from trivium.recipes.predict import PredictConfig, check_model
@@ -27,7 +28,9 @@ def generating(settings: Any, prompts: Sequence[str] | None = None) -> dict[str,
     """Of a `GenerateConfig`; `prompts` where they are known. Raises `UserError` for a model that cannot be used."""
     if is_service(settings.model):
         known = {"prompts": len(prompts)} if prompts else {}
-        return {**_served(settings.model), **known, "choosing": _chosen_by_service(settings, settings.arguments(None))}
+        facts = _served(settings.model, "generate" if settings.suffix is None else "complete")
+        asked = settings.arguments(None) | {"draft": settings.searching.draft}
+        return {**facts, **known, "choosing": _chosen_by_service(settings, asked)}
     model = saved(settings.model, settings.device, settings.dtype)
     # A model that is given ids only has none.
     tokenizer = model.tokenizer() if prompts or settings.sampling.holds_text else None
@@ -52,7 +55,7 @@ def chatting(settings: Any) -> dict[str, Any]:
     """Of a `ChatConfig`. Raises `UserError` for a model that cannot be used."""
     if is_service(settings.model):
         return {
-            **_served(settings.model),
+            **_served(settings.model, "chat"),
             "choosing": _chosen_by_service(settings, settings.sampling.arguments(None)),
         }
     model = saved(settings.model, settings.device, settings.dtype)
@@ -67,7 +70,7 @@ def predicting(settings: PredictConfig) -> dict[str, Any]:
     """Of `trivium predict`. Raises `UserError` for a model or texts that cannot be used."""
     purpose = check_model(settings)
     if is_service(str(settings.model)):
-        return {**_served(str(settings.model)), "for": purpose}
+        return {**_served(str(settings.model), "embed"), "for": purpose}
     model = saved(settings.model, settings.device, settings.dtype)
     model.tokenizer()
     facts = {**model.facts(), "weights_mib": round(model.weights_mib(), 3), "for": purpose}
@@ -81,7 +84,8 @@ def evaluating(settings: EvaluateConfig) -> dict[str, Any]:
     assert settings.data is not None
     task = chosen_task(settings)
     if is_service(str(settings.model)):
-        return {**_served(str(settings.model)), "task": task}
+        needed = "score" if find_task(task).method == "choose" else "generate"
+        return {**_served(str(settings.model), needed), "task": task}
     model = saved(settings.model, settings.device, settings.dtype)
     facts = {**model.facts(), "weights_mib": round(model.weights_mib(), 3), "task": task}
     if task in TEXT_TASKS:
@@ -93,9 +97,11 @@ def evaluating(settings: EvaluateConfig) -> dict[str, Any]:
     return facts | {"data": {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}}
 
 
-def _served(name: str) -> dict[str, Any]:
-    """Of a model that is reached as a service; it is not asked, and no key is read."""
+def _served(name: str, capability: str) -> dict[str, Any]:
+    """Of a model that is reached as a service; it is not asked, and no key is read. Raises ``Unsupported`` for one
+    without the ``capability``."""
     service = read_service(name)
+    require(service, capability)
     limit = service.spending.limit
     return {"model": service.name, "address": service.url, "limit": "none" if limit is None else limit}
 

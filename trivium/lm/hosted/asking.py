@@ -10,6 +10,7 @@ from trivium.generation.resolve import resolve
 from trivium.generation.settings import GenerationSettings
 from trivium.lm.chat import check_messages
 from trivium.lm.hosted.images import Image, read_image
+from trivium.lm.hosted.providers import PROVIDERS
 from trivium.lm.hosted.service import Service
 from trivium.lm.hosted.wire import Turns
 from trivium.templates import Message
@@ -66,6 +67,25 @@ def _not_taken(service: Service, name: str, value: object) -> Unsupported:
         received=f"{name}={value}",
         expected=taken,
         fix=f"leave {name} out; where the service has come to take it, name it under takes in a file of settings",
+    )
+
+
+def require(service: Service, capability: str) -> None:
+    """Raises ``Unsupported`` for what this model cannot do."""
+    can = service.published.can
+    if capability in can:
+        return
+    able = [
+        name
+        for name, provider in PROVIDERS.items()
+        if capability in provider.can.union(*(each.can or () for each in provider.families))
+    ]
+    elsewhere = f"a model on this machine, or behind {', '.join(able)}" if able else "a model on this machine"
+    raise Unsupported(
+        f"{service.name} cannot {capability}",
+        received=capability,
+        expected=", ".join(sorted(can)),
+        fix=f"use {elsewhere}",
     )
 
 

@@ -9,7 +9,7 @@ from trivium.lm.hosted.clock import Clock
 from trivium.lm.hosted.failure import MalformedReply, ServiceError
 from trivium.lm.hosted.images import Image
 from trivium.lm.hosted.key import read_key
-from trivium.lm.hosted.openai_chat import tokens
+from trivium.lm.hosted.openai_replies import tokens
 from trivium.lm.hosted.rate import RateLimit
 from trivium.lm.hosted.retry import retry, retry_stream
 from trivium.lm.hosted.service import Service
@@ -71,60 +71,57 @@ class Client:
         reads: int,
         writes: int,
     ) -> Read:
-        reserved = self._meter.reserve(reads, writes)
-        try:
+        def attempt(ends: float) -> Read:
+            reserved = self._meter.reserve(reads, writes)  # by each try: one whose answer was lost may be charged too
+            try:
+                found, counted = read(self._transport.post(path, body, ends))
+                self._count(counted, reads, writes)
+                return found
+            except ServiceError as error:
+                if error.charged:
+                    self._count(Counted(), reads, writes)
+                raise
+            finally:
+                self._meter.release(reserved)
 
-            def attempt(ends: float) -> tuple[Read, Counted]:
-                return read(self._transport.post(path, body, ends))
-
-            admit = functools.partial(self._rate.take, reads + writes)
-            found, counted = retry(attempt, self._service.patience, self._clock, admit=admit)
-            self._count(counted, reads, writes)
-        except MalformedReply:  # it was answered all the same, and will be charged
-            self._count(Counted(), reads, writes)
-            raise
-        finally:
-            self._meter.release(reserved)
-        return found
+        admit = functools.partial(self._rate.take, reads + writes)
+        return retry(attempt, self._service.patience, self._clock, admit=admit)
 
     def stream(self, wire: Wire, turns: Turns, settings: GenerationSettings) -> Iterator[Piece]:
         """One answer in pieces, the last of which says why it ended. Raises ``ServiceError``, also in the middle."""
         body = wire.body(self._service.model, turns, settings, self._service.published, True)
         reads, writes = estimated(turns), settings.max_new_tokens
-        reserved = self._meter.reserve(reads, writes)
-        told, shown = Counted(), 0
 
         def attempt(ends: float) -> Iterator[Piece]:
-            nonlocal told
-            told = Counted()
-            for piece in self._pieces(wire, body, ends):
-                counted = piece.counted
-                told = Counted(
-                    input=told.input if counted.input is None else counted.input,
-                    output=told.output if counted.output is None else counted.output,
-                )
-                if piece.text or piece.finish_reason is not None:
-                    yield piece
+            reserved = self._meter.reserve(reads, writes)
+            told, shown, begun, ended = Counted(), 0, False, False
+            try:
+                for piece in self._pieces(wire, body, ends):
+                    told = told.updated(piece.counted)
+                    if piece.text or piece.finish_reason is not None:
+                        begun, shown = True, shown + len(piece.text.encode("utf-8", "replace"))
+                        ended = ended or piece.finish_reason is not None
+                        yield piece
+            except ServiceError as error:
+                if error.charged and not begun:
+                    self._count(told, reads, writes)
+                raise
+            finally:
+                if begun:  # also where it broke off, or nobody wanted the rest: what was told before is no count
+                    told = told if ended else Counted(input=told.input)
+                    self._count(told, reads, _in_tokens(shown), reserved_writes=writes)
+                self._meter.release(reserved)
 
-        begun, ended, admit = False, False, functools.partial(self._rate.take, reads + writes)
-        try:
-            for piece in retry_stream(attempt, self._service.patience, self._clock, admit=admit):
-                begun, shown = True, shown + len(piece.text.encode("utf-8", "replace"))
-                ended = ended or piece.finish_reason is not None
-                yield piece
-        finally:
-            if begun:  # also where it broke off, or nobody wanted the rest: what was told before its end is no count
-                told = told if ended else Counted(input=told.input)
-                self._count(told, reads, _in_tokens(shown), reserved_writes=writes)
-            self._meter.release(reserved)
+        admit = functools.partial(self._rate.take, reads + writes)
+        yield from retry_stream(attempt, self._service.patience, self._clock, admit=admit)
 
     def _pieces(self, wire: Wire, body: Mapping[str, Any], ends: float) -> Iterator[Piece]:
         finished = False
         try:
-            for event in self._transport.stream(wire.path, body, ends):
-                if event.data.strip() == "[DONE]":
+            for data in self._transport.stream(wire.path, body, ends):
+                if data.strip() == "[DONE]":
                     break
-                piece = wire.piece(self._transport.parsed(event.data))
+                piece = wire.piece(self._transport.parsed(data))
                 finished = finished or piece.finish_reason is not None
                 yield piece
                 if piece.last:
@@ -137,6 +134,7 @@ class Client:
                 "the service broke its answer off",
                 received="the end of the stream, before the answer said why it ended",
                 again=True,
+                charged=True,
             )
 
     def _count(self, counted: Counted, reads: int, writes: int, reserved_writes: int | None = None) -> None:

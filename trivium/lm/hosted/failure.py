@@ -13,7 +13,7 @@ class ServiceError(UserError):
     """A service that cannot be reached, refuses, or breaks off. Exit code 1: what was asked for is not at fault.
 
     ``again`` says whether the same request may succeed if it is sent once more, ``wait_s`` how long the service asks
-    to be left alone before that.
+    to be left alone before that, ``charged`` whether it may have been answered, and be paid for, all the same.
     """
 
     exit_code = 1
@@ -27,14 +27,19 @@ class ServiceError(UserError):
         fix: str | None = None,
         again: bool = False,
         wait_s: float | None = None,
+        charged: bool = False,
     ):
         super().__init__(what, received=received, expected=expected, fix=fix)
         self.again = again
         self.wait_s = wait_s
+        self.charged = charged
 
 
 class MalformedReply(ServiceError):
-    """A reply that is not what the protocol says; ``received`` is how it begins."""
+    """A reply that is not what the protocol says; ``received`` is how it begins. It was answered all the same."""
+
+    def __init__(self, what: str, *, received: object = None, expected: object = None, fix: str | None = None):
+        super().__init__(what, received=received, expected=expected, fix=fix, charged=True)
 
 
 def shortened(text: str) -> str:

@@ -13,14 +13,14 @@ from trivium.errors import DataError, Unsupported
 from trivium.generation.request import FinishReason
 from trivium.generation.settings import GenerationSettings
 from trivium.lm.hosted.anthropic import MESSAGES
-from trivium.lm.hosted.asking import generation_of, one_answer_each, settings_of, texts_of, turns_of
+from trivium.lm.hosted.asking import generation_of, one_answer_each, require, settings_of, texts_of, turns_of
 from trivium.lm.hosted.client import Client, estimated
 from trivium.lm.hosted.clock import Clock
 from trivium.lm.hosted.in_order import in_order
 from trivium.lm.hosted.openai_chat import CHAT
 from trivium.lm.hosted.openai_completions import COMPLETIONS, read_score, score_body
 from trivium.lm.hosted.openai_embeddings import TEXTS_AT_ONCE, embeddings_body, read_vectors
-from trivium.lm.hosted.providers import PROVIDERS, Protocol
+from trivium.lm.hosted.providers import Protocol
 from trivium.lm.hosted.service import Service
 from trivium.lm.hosted.spending import Usage
 from trivium.lm.hosted.wire import Piece, Turns, Wire, Written
@@ -253,22 +253,11 @@ class HostedModel:
         yield Piece(text=whole.text, finish_reason=whole.finish_reason)
 
     def _require(self, capability: str) -> None:
-        if capability not in self.capabilities:
-            self._refuse(capability)
+        require(self._service, capability)
 
     def _refuse(self, capability: str) -> NoReturn:
-        able = [
-            name
-            for name, provider in PROVIDERS.items()
-            if capability in provider.can.union(*(each.can or () for each in provider.families))
-        ]
-        elsewhere = f"a model on this machine, or behind {', '.join(able)}" if able else "a model on this machine"
-        raise Unsupported(
-            f"{self._service.name} cannot {capability}",
-            received=capability,
-            expected=", ".join(sorted(self.capabilities)),
-            fix=f"use {elsewhere}",
-        )
+        require(self._service, capability)
+        raise AssertionError(f"no service can {capability}")
 
 
 def purpose_of_service(service: Service) -> Purpose | None:

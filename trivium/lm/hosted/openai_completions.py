@@ -8,9 +8,9 @@ from typing import Any
 from trivium.errors import DataError
 from trivium.generation.settings import GenerationSettings
 from trivium.lm.hosted.failure import MalformedReply, field, shortened
-from trivium.lm.hosted.openai_chat import FINISHED, tokens
+from trivium.lm.hosted.openai_replies import ended, read_choices, read_piece, streamed
 from trivium.lm.hosted.providers import Provider
-from trivium.lm.hosted.wire import Counted, Piece, Turns, Wire, Written, asked, finish_reason, told_error
+from trivium.lm.hosted.wire import Counted, Piece, Turns, Wire, Written, asked
 from trivium.lm.protocol import Score
 
 
@@ -24,37 +24,24 @@ def _body(model: str, turns: Turns, settings: GenerationSettings, provider: Prov
     }
     if provider.logprobs and not stream:
         body["logprobs"] = 0  # of the tokens that were chosen, and no others
-    return body | ({"stream": True, "stream_options": {"include_usage": True}} if stream else {})
+    return streamed(body) if stream else body
 
 
 def _read(reply: Any) -> tuple[list[Written], Counted]:
-    choices = field(reply, "choices", kind=list)
-    if not choices:
-        raise MalformedReply("the service's reply holds no answer: choices is empty", received=shortened(str(reply)))
-    return [_choice(choice) for choice in choices], tokens(reply)
+    return read_choices(reply, _choice)
 
 
 def _choice(choice: Any) -> Written:
     told = field(choice, "logprobs", "token_logprobs", kind=list, optional=True) or []
     return Written(
         text=field(choice, "text", kind=str),
-        finish_reason=finish_reason(field(choice, "finish_reason", kind=str, optional=True), FINISHED, choice),
+        finish_reason=ended(choice),
         logprobs=tuple(float(field(told, at, kind=(int, float))) for at in range(len(told))),
     )
 
 
 def _piece(event: Any) -> Piece:
-    if isinstance(event, dict) and event.get("error") is not None:
-        raise told_error(event["error"])
-    choices = field(event, "choices", kind=list)
-    if not choices:
-        return Piece(counted=tokens(event))
-    said = field(choices[0], "finish_reason", kind=str, optional=True)
-    return Piece(
-        text=field(choices[0], "text", kind=str),
-        finish_reason=None if said is None else finish_reason(said, FINISHED, event),
-        counted=tokens(event),
-    )
+    return read_piece(event, lambda choice: field(choice, "text", kind=str))
 
 
 COMPLETIONS = Wire(path="completions", body=_body, read=_read, piece=_piece)

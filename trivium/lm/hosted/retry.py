@@ -3,6 +3,10 @@
 The wait before try k + 1 is drawn from [0, min(longest, first * 2^(k - 1))], "full jitter": clients that were refused
 together do not come back together (Brooker 2015, "Exponential Backoff and Jitter"). Where the service names a time, it
 is waited for at least so long.
+
+A request that was surely not answered (refused, or never wholly sent) is sent again. One whose answer was lost on its
+way may have been paid for; the clients that OpenAI and Anthropic publish send that again too, twice unless they are
+told otherwise (``max_retries``), and here it is a setting, ``Patience.resend``.
 """
 
 import email.utils
@@ -32,6 +36,9 @@ class Patience:
     """Longest that one answer may take, all tries and the waits between them included."""
     tries: int = 5
     """How often a request is sent at most; 1 for no second try."""
+    resend: bool = False
+    """Send a request again whose answer was lost: silence, or a connection that broke after it was sent. The service
+    may have answered, and charge for each."""
     first_wait_s: float = 0.5
     """Longest wait before the second try; it doubles with each further one."""
     longest_wait_s: float = 30.0
@@ -39,7 +46,7 @@ class Patience:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
+            if name != "resend" and not value > 0:
                 raise ConfigError(f"{name} must be positive", received=value, expected="a number above 0")
 
 
@@ -95,7 +102,7 @@ def _spent(admit: Callable[[], None], clock: Clock) -> float:
 
 def _wait(error: ServiceError, number: int, patience: Patience, clock: Clock, ends: float) -> None:
     """Waits after try ``number``. Raises ``error`` where there is to be no other."""
-    if not error.again or number >= patience.tries:
+    if not error.again or number >= patience.tries or (error.charged and not patience.resend):
         raise _counted(error, number) from None
     longest = min(patience.longest_wait_s, patience.first_wait_s * 2 ** (number - 1))
     wait = max(clock.chance() * longest, error.wait_s or 0.0)

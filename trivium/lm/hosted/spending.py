@@ -22,8 +22,8 @@ class Spending:
     currency: str = "USD"
     """What the prices are in; it is only shown."""
     limit: float | None = None
-    """No request is sent that could bring the cost of this model object above this. A try that timed out is not
-    counted, and a service may charge for it: patience.tries 1 leaves out further ones."""
+    """No request is sent that could bring the cost of this model object above this. One whose answer was lost counts as
+    if it had been answered at full length."""
 
     def __post_init__(self) -> None:
         for name in ("input_per_million", "output_per_million", "limit"):
@@ -55,13 +55,13 @@ class Usage:
     """What was used so far."""
 
     requests: int = 0
-    """Requests that were answered."""
+    """Requests that were answered, or may have been: the answer was lost on its way."""
     input_tokens: int = 0
     """Tokens read, as the service counts them."""
     output_tokens: int = 0
     """Tokens written, as the service counts them."""
     estimated: int = 0
-    """Answers whose tokens the service did not tell (or that broke off): theirs are estimates."""
+    """Answers whose tokens the service did not tell (or that broke off, or were lost): theirs are estimates."""
     cost: float | None = None
     """By the prices that were stated; None without. What a service charges for failed requests is not known here."""
 

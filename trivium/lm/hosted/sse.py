@@ -2,35 +2,25 @@
 
 import codecs
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from trivium.lm.hosted.failure import MalformedReply
 
 LONGEST_EVENT_CHARACTERS = 4 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """One event of a stream."""
+def events(chunks: Iterable[bytes], *, longest: int = LONGEST_EVENT_CHARACTERS) -> Iterator[str]:
+    """The data of each event in a stream of bytes, however it is cut into chunks: its data lines, with a line break
+    between each two. One that the stream does not finish is left out.
 
-    data: str
-    """Its data lines, with a line break between each two."""
-    name: str = "message"
-    """What kind of event it says it is."""
-
-
-def events(chunks: Iterable[bytes], *, longest: int = LONGEST_EVENT_CHARACTERS) -> Iterator[Event]:
-    """The events in a stream of bytes, however it is cut into chunks; one that the stream does not finish is left out.
-
-    Comments and fields that are none of ours are passed over. Raises ``MalformedReply`` for an event of more than
-    ``longest`` characters.
+    Comments and other fields are passed over: our protocols say in the data what kind of event it is. Raises
+    ``MalformedReply`` for an event of more than ``longest`` characters.
     """
-    name, data, size = "", [], 0
+    data, size = [], 0
     for line in _lines(chunks, longest):
         if not line:
             if data:
-                yield Event(data="\n".join(data), name=name or "message")
-            name, data, size = "", [], 0
+                yield "\n".join(data)
+            data, size = [], 0
             continue
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -39,8 +29,6 @@ def events(chunks: Iterable[bytes], *, longest: int = LONGEST_EVENT_CHARACTERS) 
             size += len(value)
             if size > longest:
                 raise _too_long(longest)
-        elif field == "event":
-            name = value
 
 
 def _lines(chunks: Iterable[bytes], longest: int) -> Iterator[str]:

@@ -21,7 +21,7 @@ from trivium.lm.hosted.key import Key
 from trivium.lm.hosted.providers import Protocol
 from trivium.lm.hosted.retry import RETRIED, asked_wait
 from trivium.lm.hosted.service import Service
-from trivium.lm.hosted.sse import Event, events
+from trivium.lm.hosted.sse import events
 
 _HEADERS: dict[Protocol, dict[str, str]] = {"openai": {}, "anthropic": {"anthropic-version": VERSION}}
 _KEY_HEADERS: dict[Protocol, tuple[str, str]] = {
@@ -29,6 +29,7 @@ _KEY_HEADERS: dict[Protocol, tuple[str, str]] = {
     "anthropic": ("x-api-key", "{}"),
 }
 _LONGEST_REFUSAL = 64 << 10  # bytes that are read of a reply that is an error
+_LOST = "ask again; patience.resend does so by itself, and a lost answer may be charged"
 
 
 class Transport:
@@ -69,8 +70,8 @@ class Transport:
             content = b"".join(chunks)
         return self.parsed(content.decode("utf-8", "replace"))
 
-    def stream(self, path: str, body: Mapping[str, Any], ends: float) -> Iterator[Event]:
-        """The events of one streamed reply. Raises ``ServiceError``, also in the middle."""
+    def stream(self, path: str, body: Mapping[str, Any], ends: float) -> Iterator[str]:
+        """The data of each event of one streamed reply. Raises ``ServiceError``, also in the middle."""
         with self._sent(path, body, ends, stream=True) as chunks:
             yield from events(chunks)
 
@@ -95,7 +96,7 @@ class Transport:
         self, path: str, body: Mapping[str, Any], ends: float, *, stream: bool = False
     ) -> Iterator[Iterator[bytes]]:
         """Sends, and gives the chunks of a reply that is no error."""
-        failure = None
+        failure, left = None, max(1e-3, ends - self._clock.now())
         try:
             with self._client.stream(
                 "POST",
@@ -107,7 +108,7 @@ class Transport:
                     **self._headers,
                     **self._authorisation(),
                 },
-                timeout=self._timeout(ends),
+                timeout=self._timeout(left),
             ) as response:
                 self._check(response, ends)
                 if stream and "text/event-stream" not in response.headers.get("content-type", ""):
@@ -115,14 +116,14 @@ class Transport:
                 yield self._bounded(response, ends)
                 return
         except (self._httpx.TransportError, self._httpx.DecodingError) as error:
-            failure = self._failure(error)
+            failure = self._failure(error, left)
         except UnicodeEncodeError:  # half of a character, as an escape in JSON can make it
             failure = ServiceError("this text cannot be sent", expected="text that is Unicode")
         # Not from within the handler: what failed holds the request, and with it the key.
         raise failure
 
-    def _timeout(self, ends: float) -> Any:
-        patience, left = self._service.patience, max(1e-3, ends - self._clock.now())
+    def _timeout(self, left: float) -> Any:
+        patience = self._service.patience
         return self._httpx.Timeout(min(patience.read_s, left), connect=min(patience.connect_s, left))
 
     def _authorisation(self) -> dict[str, str]:
@@ -144,6 +145,7 @@ class Transport:
                     "the service did not finish in time",
                     received=f"{size:,} bytes in {self._service.patience.total_s:g} s",
                     fix="ask for a shorter answer, or raise patience.total_s",
+                    charged=True,
                 )
             yield chunk
 
@@ -208,9 +210,22 @@ class Transport:
             fix="use generate in place of stream, where this service has no streams",
         )
 
-    def _failure(self, error: Exception) -> ServiceError:
+    def _failure(self, error: Exception, left: float) -> ServiceError:
+        """What a failure below HTTP is to its user, where there were ``left`` seconds for all of it."""
         httpx, patience, url = self._httpx, self._service.patience, self._service.url
-        if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        connecting = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
+        # What was not wholly sent was surely not answered.
+        sent = not isinstance(error, httpx.ConnectError | httpx.WriteError | httpx.WriteTimeout) and not connecting
+        if isinstance(error, httpx.TimeoutException) and left <= (
+            patience.connect_s if connecting else patience.read_s
+        ):
+            return ServiceError(
+                "the service did not finish in time",
+                received=f"nothing from {url} for the last {left:.2g} s of {patience.total_s:g} s",
+                fix="ask for a shorter answer, or raise patience.total_s",
+                charged=sent,
+            )
+        if connecting:
             return ServiceError(
                 "the service cannot be reached",
                 received=f"no connection to {url} within {patience.connect_s:g} s",
@@ -221,15 +236,17 @@ class Transport:
             return ServiceError(
                 "the service does not answer",
                 received=f"nothing from {url} for {patience.read_s:g} s",
-                fix="raise patience.read_s for models that take long",
+                fix="raise patience.read_s for models that take long; patience.resend asks again, which may cost twice",
                 again=True,
+                charged=sent,
             )
         reached = not isinstance(error, httpx.ConnectError)
         return ServiceError(
             "the connection to the service broke" if reached else "the service cannot be reached",
             received=shortened(self.hidden(f"{url}: {error}")),
-            fix=None if reached else "check that the address is right and the service runs",
+            fix=_LOST if sent else None if reached else "check that the address is right and the service runs",
             again=True,
+            charged=sent,
         )
 
 

@@ -36,6 +36,13 @@ class Counted:
     output: int | None = None
     """Written."""
 
+    def updated(self, later: "Counted") -> "Counted":
+        """As ``later`` says, where it says anything."""
+        return Counted(
+            input=self.input if later.input is None else later.input,
+            output=self.output if later.output is None else later.output,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:

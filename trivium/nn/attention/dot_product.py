@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trivium.nn.attention.kernel import Bias, Scoring, probabilities, weigh
+from trivium.nn.attention.kernel import PLAIN, Scoring, probabilities, weigh
 from trivium.nn.attention.layout import Layout
 from trivium.nn.attention.local import attend_near, near
 from trivium.nn.attention.packed import each_document
@@ -19,25 +19,19 @@ def attend(
     k: Float[Tensor, "B G T K"],
     v: Float[Tensor, "B G T W"],
     layout: Layout,
+    how: Scoring = PLAIN,
     *,
     cache: Cache | None = None,
-    scale: float | None = None,
-    bias: Bias | None = None,
-    window: int | None = None,
-    soft_cap: float | None = None,
-    sinks: Float[Tensor, "H"] | None = None,
-    dropout: float = 0.0,
 ) -> Float[Tensor, "B H T W"]:
-    """Attention of every token to what ``layout`` lets it see; with ``cache``, new keys and values are
-    written to it first.
+    """Attention of every token to what ``layout`` lets it see, the scores treated as ``how`` says; with ``cache``, new
+    keys and values are written to it first.
 
-    ``G`` key heads may serve ``H`` query heads (grouped-query attention, Ainslie et al. 2023). The scores are treated
-    as `Scoring` says. With ``window`` a token of a causal model sees itself and the ``window - 1`` before it, one of a
-    bidirectional encoder what is at most ``window`` positions away within its document, on either side.
+    ``G`` key heads may serve ``H`` query heads (grouped-query attention, Ainslie et al. 2023). With ``how.window`` a
+    token of a causal model sees itself and the ``window - 1`` before it, one of a bidirectional encoder what is at most
+    ``window`` positions away within its document, on either side.
     """
-    how = Scoring(scale, bias, window, soft_cap, sinks, dropout)
-    if not layout.causal and window is not None:
-        assert cache is None and bias is None and how.plain, "an encoder's window is of plain scores"
+    if not layout.causal and how.window is not None:
+        assert cache is None and how.bias is None and how.plain, "an encoder's window is of plain scores"
         return _attend_both_sides(q, k, v, layout, how)
     if cache is not None:
         if not layout.fresh:
@@ -47,7 +41,7 @@ def attend(
         return _attend_slices(q, k, v, layout, how)
     if layout.causal:
         return attend_past(q, k, v, how)
-    added = None if bias is None else bias(layout.positions, layout.key_positions)
+    added = None if how.bias is None else how.bias(layout.positions, layout.key_positions)
     return weigh(q, k, v, how, mask=layout.mask, added=added)
 
 
@@ -75,23 +69,18 @@ def attention_probabilities(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G T K"],
     layout: Layout,
-    *,
-    scale: float | None = None,
-    bias: Bias | None = None,
-    window: int | None = None,
-    soft_cap: float | None = None,
-    sinks: Float[Tensor, "H"] | None = None,
+    how: Scoring = PLAIN,
 ) -> Float[Tensor, "B H T T"]:
-    """The probabilities themselves, for people to look at; only for calls without a cache.
+    """The probabilities themselves, before dropout, for people to look at; only for calls without a cache.
 
     This is the plain, whole-matrix computation: tests hold the faster paths against it.
     """
-    how, added = Scoring(scale, bias, window, soft_cap, sinks), None
-    if bias is not None:
+    added = None
+    if how.bias is not None:
         # Packed documents count their keys anew as well; what is wrong across documents is masked below.
         keys = layout.key_positions if layout.slices is None else layout.positions
-        added = bias(layout.positions, keys)
-    return probabilities(q, k, how, mask=dense_mask(layout, q.shape[0], q.shape[2], window), added=added)
+        added = how.bias(layout.positions, keys)
+    return probabilities(q, k, how, mask=dense_mask(layout, q.shape[0], q.shape[2], how.window), added=added)
 
 
 def cross_attention_probabilities(

@@ -43,6 +43,10 @@ class Scoring:
         return self.soft_cap is None and self.sinks is None
 
 
+PLAIN = Scoring()
+"""Nothing but the scaled scores."""
+
+
 def weigh(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],

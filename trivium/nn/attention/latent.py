@@ -181,13 +181,13 @@ class LatentAttention(nn.Module):
         """With keys and values of every head; those of the past are made anew."""
         k, v = self._keys_and_values(latents)
         if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout, scale=self.scale))
+            probabilities.append(attention_probabilities(q, k, layout, Scoring(scale=self.scale)))
         past = None
         if cache is not None:
             write(cache.as_keys(), latents[:, None], latents[:, None], layout)
             past = None if layout.fresh else KeyValueCache(*self._keys_and_values(cache.tokens[:, : layout.span]))
-        dropout = self.dropout if self.training else 0.0
-        return attend(q, k, v, layout, cache=past, scale=self.scale, dropout=dropout)[..., : self.value_width]
+        how = Scoring(scale=self.scale, dropout=self.dropout if self.training else 0.0)
+        return attend(q, k, v, layout, how, cache=past)[..., : self.value_width]
 
     def _absorbs(self, layout: Layout, length: int) -> bool:
         """Whether it is less work: for each new and old token and each head the scores and sums take 2 R + K_r products
@@ -211,7 +211,7 @@ class LatentAttention(nn.Module):
         up_k, up_v = self.up.weight.unflatten(0, (self.heads, -1)).split([self.head_width, self.value_width], dim=1)
         q, new, keys = torch.cat([_by_head(plain, up_k), turned], dim=-1), latents[:, None], cache.as_keys()
         if layout.slices is not None:
-            mixed = attend(q, new, new, layout, cache=keys, scale=self.scale)
+            mixed = attend(q, new, new, layout, Scoring(scale=self.scale), cache=keys)
         else:
             write(keys, new, new, layout)
             # All heads and tokens stand in line as queries of the one head of keys, and nothing is copied for them.

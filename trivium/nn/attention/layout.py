@@ -53,11 +53,25 @@ class Layout:
     """No key but the new ones is visible: attention need not read the cache."""
     ragged: bool = False
     """The tokens are ``[1, N]`` and belong to the state's rows by ``rows``."""
+    lengths: Int[Tensor, "_"] | None = None
+    """Tokens of each row, with those that came before; None for packed documents, and for rows of ``span`` tokens."""
 
     @cached_property
     def key_positions(self) -> Int[Tensor, "S"]:
         """0, 1, ..., S-1: rows are left-aligned, so a slot is a position."""
         return torch.arange(self.span, device=self.positions.device)
+
+    @cached_property
+    def reach(self) -> Int[Tensor, "_ _"]:
+        """How long the document of each token is, with what came before; one column where that is a row's."""
+        if self.slices is not None and self.lengths is None:
+            sizes = torch.ones_like(self.positions)  # of padding, which nobody reads
+            for group in self.slices.groups:
+                sizes.view(-1)[group.flatten()] = group.shape[1]
+            return sizes
+        if self.lengths is None:
+            return self.positions.new_full((1, 1), self.span)
+        return self.lengths[self.rows][None] if self.ragged else self.lengths[:, None]
 
 
 def plain_layout(
@@ -80,7 +94,7 @@ def plain_layout(
     mask = None
     if lengths is not None and not causal and int(lengths.min()) < length:
         mask = (positions < lengths[:, None])[:, None, None, :].expand(rows, 1, length, length)
-    return Layout(causal, positions, length, mask=mask)
+    return Layout(causal, positions, length, mask=mask, lengths=lengths)
 
 
 def causal_layout(
@@ -119,8 +133,8 @@ def cached_layout(
     whole = lengths is None or int(lengths.min()) == length
     if longest == shortest and whole:
         mask = None if longest == 0 or length == 1 else _causal_mask(positions[:1], longest + length)
-        layout = Layout(True, positions[:1], longest + length, mask=mask, start=longest, fresh=longest == 0)
-        return layout, new
+        written = {"start": longest, "fresh": longest == 0, "lengths": new}
+        return Layout(True, positions[:1], longest + length, mask=mask, **written), new
     valid = torch.ones_like(positions, dtype=torch.bool) if lengths is None else steps[None] < lengths[:, None]
     rows, columns = valid.nonzero(as_tuple=True)
     span = int(new.max())
@@ -135,6 +149,7 @@ def cached_layout(
             slots=positions[rows, columns],
             sources=rows * length + columns,
             fresh=fresh,
+            lengths=new,
         ),
         new,
     )
@@ -155,6 +170,7 @@ def _ragged_layout(past: Int[Tensor, "B"], segments: Int[Tensor, "1 N"]) -> tupl
         sources=torch.arange(rows.shape[0], device=rows.device),
         fresh=int(past[rows].max()) == 0,
         ragged=True,
+        lengths=new,
     )
     return layout, new
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trivium.nn.attention.dot_product import attend, attention_probabilities
-from trivium.nn.attention.kernel import Bias
+from trivium.nn.attention.kernel import Bias, Scoring
 from trivium.nn.attention.layout import Layout
 from trivium.nn.linear import Linear
 from trivium.nn.positions.rope import rotate
@@ -42,9 +42,10 @@ class MegatronAttention(nn.Module):
         ``probabilities`` gets those of this layer, for people to look at; only without a cache.
         """
         q, k, v = self.project(x, rotation)
+        how = Scoring(bias=bias, dropout=self.dropout if self.training else 0.0)
         if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout, bias=bias))
-        mixed = attend(q, k, v, layout, cache=cache, bias=bias, dropout=self.dropout if self.training else 0.0)
+            probabilities.append(attention_probabilities(q, k, layout, how))
+        mixed = attend(q, k, v, layout, how, cache=cache)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
     def project(

@@ -3,7 +3,7 @@
 A mixing is called as ``mixing(q, k, v, layout, how, cache, probabilities)``; `related.Related` is another.
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,11 +31,9 @@ class Whole(nn.Module):
         probabilities: list[Tensor] | None = None,
     ) -> Float[Tensor, "B H T W"]:
         """``probabilities`` gets those of this layer, for people to look at; only without a cache."""
-        given = {field.name: getattr(how, field.name) for field in fields(how)}
         if probabilities is not None:
-            shown = {name: value for name, value in given.items() if name != "dropout"}
-            probabilities.append(attention_probabilities(q, k, layout, **shown))
-        return attend(q, k, v, layout, cache=cache, **given)
+            probabilities.append(attention_probabilities(q, k, layout, how))
+        return attend(q, k, v, layout, how, cache=cache)
 
 
 class Sparse(nn.Module):

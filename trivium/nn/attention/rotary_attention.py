@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trivium.nn.attention.dot_product import attend, attention_probabilities
+from trivium.nn.attention.kernel import Scoring
 from trivium.nn.attention.layout import Layout
 from trivium.nn.attention.remembered import Cache
 from trivium.nn.linear import Linear
@@ -63,11 +64,29 @@ class RotaryAttention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """``probabilities`` gets those of this layer, for people to look at; only without a cache."""
         q, k, v = self.project(x, rotation)
-        how = {"scale": self.scale, "window": self.window, "soft_cap": self.soft_cap, "sinks": self.sinks}
+        return self.output(self.mix(q, k, v, layout, cache, probabilities).flatten(2))
+
+    def mix(
+        self,
+        q: Float[Tensor, "B H T K"],
+        k: Float[Tensor, "B G T K"],
+        v: Float[Tensor, "B G T K"],
+        layout: Layout,
+        cache: Cache | None = None,
+        probabilities: list[Tensor] | None = None,
+    ) -> Float[Tensor, "B T H K"]:
+        """What each head gathers, before ``output`` joins them."""
+        how = Scoring(
+            scale=self.scale,
+            window=self.window,
+            soft_cap=self.soft_cap,
+            sinks=self.sinks,
+            dropout=self.dropout if self.training else 0.0,
+        )
         if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout, **how))
-        mixed = attend(q, k, v, layout, cache=cache, dropout=self.dropout if self.training else 0.0, **how)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+            probabilities.append(attention_probabilities(q, k, layout, how))
+        mixed = attend(q, k, v, layout, how, cache=cache)
+        return mixed.transpose(1, 2)
 
     def project(
         self, x: Float[Tensor, "B T D"], rotation: Float[Tensor, "2 _ T 1 _"] | None

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trivium.nn.attention.dot_product import attend, attention_probabilities
+from trivium.nn.attention.kernel import Scoring
 from trivium.nn.attention.layout import Layout
 from trivium.nn.attention.remembered import Cache
 from trivium.nn.linear import Linear
@@ -44,8 +45,20 @@ class SelfAttention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """``probabilities`` gets those of this layer, for people to look at; only without a cache."""
         q, k, v = self.project(x)
-        how = {"scale": self.scale, "window": self.window}
+        return self.output(self.mix(q, k, v, layout, cache, probabilities).flatten(2))
+
+    def mix(
+        self,
+        q: Float[Tensor, "B H T K"],
+        k: Float[Tensor, "B H T K"],
+        v: Float[Tensor, "B H T K"],
+        layout: Layout,
+        cache: Cache | None = None,
+        probabilities: list[Tensor] | None = None,
+    ) -> Float[Tensor, "B T H K"]:
+        """What each head gathers, before ``output`` joins them."""
+        how = Scoring(scale=self.scale, window=self.window, dropout=self.dropout if self.training else 0.0)
         if probabilities is not None:
-            probabilities.append(attention_probabilities(q, k, layout, **how))
-        mixed = attend(q, k, v, layout, cache=cache, dropout=self.dropout if self.training else 0.0, **how)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+            probabilities.append(attention_probabilities(q, k, layout, how))
+        mixed = attend(q, k, v, layout, how, cache=cache)
+        return mixed.transpose(1, 2)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError
@@ -216,16 +216,34 @@ class Rotary(nn.Module):
         self.rope, self.head_width, self.context_tokens = rope, head_width, context_tokens
         self.follows_length = rope.kind in ("dynamic", "longrope")
 
-    def forward(self, positions: Int[Tensor, "B T"], dtype: torch.dtype) -> Float[Tensor, "2 B T 1 _"]:
+    def forward(
+        self, positions: Int[Tensor, "_ T"], dtype: torch.dtype, reach: Int[Tensor, "_ _"] | None = None
+    ) -> Float[Tensor, "2 _ T 1 _"]:
         """cos and sin of every angle, scaled, in ``dtype``; the angles themselves in fp32 or fp64.
 
-        In bf16 a position above 256 is no longer exact (transformers #29285).
+        ``reach`` is the length of the text that a token is of (`Layout.reach`), which some kinds go by; where it is not
+        given all are of one text. In bf16 a position above 256 is no longer exact (transformers #29285).
         """
-        length = int(positions.max()) + 1 if self.follows_length else 0
-        theta, size = angles(self.rope, self.head_width, self.context_tokens, length)
+        if self.follows_length:
+            theta, size = self._by_length(positions.max()[None, None] + 1 if reach is None else reach)
+        else:
+            theta, size = angles(self.rope, self.head_width, self.context_tokens, 0)
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         turned = positions[..., None].to(wide) * theta.to(device=positions.device, dtype=wide)
         return (torch.stack([turned.cos(), turned.sin()]) * size).to(dtype)[:, :, :, None]
+
+    def beyond(self, reach: Int[Tensor, "*_"]) -> Bool[Tensor, "*_"]:
+        """Which texts are longer than the context before it was stretched: LongRoPE turns those by other angles."""
+        assert self.rope.original_context_tokens is not None
+        return reach > self.rope.original_context_tokens
+
+    def _by_length(self, reach: Int[Tensor, "*_"]) -> tuple[Float[Tensor, "*_ P"], float]:
+        """``angles`` of texts of so many tokens."""
+        if self.rope.kind == "longrope":  # all on one side of its border are alike
+            reach = self.beyond(reach) + (self.rope.original_context_tokens or 0)
+        lengths, which = reach.unique(return_inverse=True)
+        found = [angles(self.rope, self.head_width, self.context_tokens, length) for length in lengths.tolist()]
+        return torch.stack([theta for theta, _ in found]).to(reach.device)[which], found[0][1]
 
 
 def rotate(

@@ -1,7 +1,7 @@
 """Gradient descent on an objective: pre-training, fine-tuning, classification, preference losses, distillation."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,9 +14,11 @@ from trivium.objectives.loss import Loss
 from trivium.training import parallel
 from trivium.training.averaged_sgd import NonMonotoneAverage
 from trivium.training.ema import MovingAverage
-from trivium.training.learners.updates import Updates, below, load_module, own_tensors
+from trivium.training.in_backward import require_possible
+from trivium.training.learners.updates import Updates, below, learnt_tensors, load_tensors
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.precision import Precision, autocast
+from trivium.training.private_gradients import Privacy, PrivateGradient
 from trivium.training.schedules import ScheduleConfig, schedule
 
 Objective = Callable[..., Loss]
@@ -47,6 +49,11 @@ class SupervisedConfig:
     """Truncated back-propagation: the state at the end of a batch is where the next one begins."""
     precision: Precision = "float32"
     """Number format of the forward and backward pass."""
+    update_in_backward: bool = False
+    """Update each parameter as soon as its gradient is whole, so that gradients are never held together; neither with
+    clipping nor with micro-batches."""
+    privacy: Privacy | None = None
+    """Private training: every row is an example, each of which is clipped, and noise is added; null for none."""
     skips_in_a_row: int = 10
     """Updates that may be skipped one after the other because the loss or a gradient is not finite."""
 
@@ -63,6 +70,13 @@ class SupervisedConfig:
             )
         if self.full_rate_tokens is not None and self.full_rate_tokens < 1:
             raise ConfigError("full_rate_tokens must be at least 1", received=self.full_rate_tokens)
+        if self.update_in_backward:
+            require_possible(micro_batches=self.micro_batches, clip_norm=self.clip_norm)
+            if self.privacy is not None:
+                raise ConfigError(
+                    "private training adds up the gradients of examples, and so holds gradients",
+                    fix="set update_in_backward to false",
+                )
         if self.skips_in_a_row < 0:
             raise ConfigError("skips_in_a_row must not be negative", received=self.skips_in_a_row)
 
@@ -70,23 +84,48 @@ class SupervisedConfig:
 class SupervisedLearner:
     """Minimises `objective` over batches. See `trivium.training.learners.protocol.Learner` for the methods."""
 
-    def __init__(self, model: nn.Module, objective: Objective, config: SupervisedConfig, *, steps: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        config: SupervisedConfig,
+        *,
+        steps: int,
+        factors: Mapping[str, float] | None = None,
+        before_step: Callable[[int], None] | None = None,
+    ) -> None:
         """`model` is on its device, and checkpointed, compiled and sharded as wanted; `steps` is the number of
-        updates that the schedule stretches over."""
+        updates that the schedule stretches over.
+
+        The parameters that require gradients now are those that are learnt. One that `factors` names has so many times
+        the rate of the others. `before_step` is called before each update with the number of those before it, and may
+        let some of them rest (`requires_grad`).
+        """
         self.model, self._objective, self._config = model, objective, config
+        self._before_step = before_step
         self._updates = Updates(
-            model, config.optimiser, clip_norm=config.clip_norm, skips_in_a_row=config.skips_in_a_row, name="model"
+            model,
+            config.optimiser,
+            clip_norm=config.clip_norm,
+            skips_in_a_row=config.skips_in_a_row,
+            name="model",
+            factors=factors,
+            within_backward=config.update_in_backward,
+            private=None if config.privacy is None else PrivateGradient(config.privacy, device=_device_of(model)),
         )
-        self._device = next(model.parameters()).device
+        self._device = _device_of(model)
         self._factor = schedule(config.schedule, steps)
         self._autocast = autocast(config.precision, self._device)
         # Taken now: a sharded model shows other parameters while it computes.
-        self._average = _average_of(dict(model.named_parameters()), config)
+        self._learnt = learnt_tensors(model)
+        self._average = _average_of({name: p for name, p in model.named_parameters() if p.requires_grad}, config)
         self._carried: State | None = None
 
     def step(self, batch: Any) -> dict[str, float]:
         """One update on this process's share of the global batch."""
         self.model.train()
+        if self._before_step is not None:
+            self._before_step(self._updates.count)
         states: list[State | None] = []
         losses = self._losses(batch.to(self._device), states)
         result = self._updates.apply(losses, self._rate(batch))
@@ -115,7 +154,7 @@ class SupervisedLearner:
         """The loss of each micro-batch, and what it carries on, detached, into `states`."""
         carried = self._carried_for(batch) if self._config.carry else None
         first = 0
-        for part in batch.split(self._config.micro_batches):
+        for part in self._parts(batch):
             rows = torch.arange(first, first + part.rows, device=self._device)
             first += part.rows
             with self._autocast:  # left before the loss is given out: the backward pass is not part of it
@@ -124,6 +163,12 @@ class SupervisedLearner:
             if carried is not None:
                 states.append(None if loss.state is None else loss.state.detach())
             yield loss
+
+    def _parts(self, batch: Any) -> list[Any]:
+        """What the loss is computed of at once: micro-batches, or single examples, of which there may be none."""
+        if self._config.privacy is None:
+            return batch.split(self._config.micro_batches)
+        return batch.split(batch.rows) if batch.rows else []
 
     def _carried_for(self, batch: Any) -> State:
         """The state that `batch` begins with: empty at the start, after a skip, and when the number of rows changes."""
@@ -160,8 +205,8 @@ class SupervisedLearner:
             return {name: tensor.clone() for name, tensor in published.items()}
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights, buffers, optimiser moments, average and carried state, whole; counters as JSON."""
-        tensors = {f"model/{name}": tensor for name, tensor in own_tensors(self.model).items()}
+        """Learnt weights, buffers, optimiser moments, average and carried state, whole; counters as JSON."""
+        tensors = {f"model/{name}": tensor for name, tensor in self._learnt.items()}
         moments, updates = self._updates.state_dict()
         tensors |= {f"optimiser/{name}": tensor for name, tensor in moments.items()}
         state: dict[str, Any] = {"updates": updates}
@@ -177,7 +222,7 @@ class SupervisedLearner:
     def load_state_dict(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""
         parallel.reshard(self.model)
-        load_module(self.model, below("model/", tensors))
+        load_tensors(self._learnt, below("model/", tensors))
         if self._average is not None:
             self._average.load_state_dict(below("average/", tensors), state["average"])
         self._updates.load_state_dict(below("optimiser/", tensors), state["updates"])
@@ -190,6 +235,10 @@ class SupervisedLearner:
         structure = pytree.tree_structure(self.model.new_state(1, 1))
         own = [parallel.own_rows(leaves[str(index)]).to(self._device) for index in range(len(leaves))]
         return pytree.tree_unflatten(own, structure)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _average_of(named: dict[str, Tensor], config: SupervisedConfig) -> MovingAverage | NonMonotoneAverage | None:

@@ -1,0 +1,46 @@
+"""Private training through the one trainer, and the guarantee that is told with it."""
+
+import json
+import pathlib
+
+import pytest
+import torch
+
+from tests.training.toys import learner_of
+from trivium.adapters.attach import attach
+from trivium.adapters.lora import LoRAConfig
+from trivium.adapters.sites import ALL_LINEAR
+from trivium.data.examples import Example
+from trivium.models.gpt2 import GPT2, GPT2Config
+from trivium.recipes.privacy import PRIVACY, keep_statement, privacy_of, private_source, statement
+from trivium.training.optimisers import OptimiserConfig
+from trivium.training.privacy_accountant import epsilon
+from trivium.training.private_gradients import PrivacyConfig
+from trivium.training.run import Run
+
+EXAMPLES = [Example.of([1, 2 + n % 4], [8 + n % 4] * 3, end_id=0) for n in range(60)]
+
+
+def test_an_adapter_learns_what_all_examples_have_in_common() -> None:
+    torch.manual_seed(0)
+    model = GPT2(GPT2Config(vocabulary_size=16, width=16, layers=1, heads=2, context_tokens=8, dropout=0.0))
+    attach(model, "mine", LoRAConfig(rank=2, targets=ALL_LINEAR))
+    frozen = {name: p.detach().clone() for name, p in model.named_parameters() if not p.requires_grad}
+    source = private_source(EXAMPLES, vocabulary_size=16, context_tokens=8, rows=10)()
+    privacy = privacy_of(PrivacyConfig(noise=0.1), examples=60, rows=10)(12)
+    learner = learner_of(model, privacy=privacy, steps=12, optimiser=OptimiserConfig(learning_rate=0.03))
+    losses = [learner.step(next(source))["loss"] for _ in range(12)]
+    assert sum(losses[-3:]) < 0.99 * sum(losses[:3])
+    assert all(torch.equal(parameter, frozen[name]) for name, parameter in model.named_parameters() if name in frozen)
+
+
+def test_the_guarantee_is_told_for_the_steps_that_were_done(tmp_path: pathlib.Path) -> None:
+    privacy = privacy_of(PrivacyConfig(epsilon=4.0, delta=1e-4), examples=60, rows=6)(100)
+    run = Run.start(tmp_path / "run", {}, resume=False)
+    section = keep_statement(run, privacy, 40)
+    told = json.loads((run.folder / PRIVACY).read_text())
+    assert told == statement(privacy, 40)
+    assert (told["delta"], told["sample_rate"], told["steps"]) == (1e-4, 0.1, 40)
+    assert told["epsilon"] == epsilon(sample_rate=0.1, noise=privacy.noise, steps=40, delta=1e-4) < 4.0
+    assert statement(privacy, 100)["epsilon"] == pytest.approx(4.0, abs=1e-3)
+    assert f"epsilon {told['epsilon']:.3g} at delta 0.0001" in section.body and "Poisson" in section.body

@@ -48,6 +48,7 @@ WIDTHS: dict[str, int | None] = {
     "mixtral": 64,
 }
 """The families in the order of history, and the width of their feed-forward layers where it is not the usual one."""
+COLOURS, DASHES = ("first", "second", "third", "fourth"), ("solid", "dot", "dash", "dashdot")
 SEEDS = {"gpt": (0, 1, 2), "mixtral": (0, 1, 2)}
 
 
@@ -83,12 +84,13 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 def draw(found: dict[str, dict[str, Any]], path: pathlib.Path) -> None:
     """The page: curves of held-out loss over time, and the table."""
     names = [name for name in found if "-" not in name]
-    curves = []
+    traces = []
     for place, name in enumerate(names):
         result = found[name]
+        line = {"color": COLOURS[place % len(COLOURS)], "dash": DASHES[place // len(COLOURS)], "width": 2.2}
         seconds = [result["training_seconds"] * step / result["steps"] for step, _ in result["curve"]]
-        colour = f"hsl({360 * place // len(names)}, 60%, 45%)"
-        curves.append((name, colour, seconds, [loss for _, loss in result["curve"]]))
+        losses = [round(loss, 4) for _, loss in result["curve"]]
+        traces.append({"type": "scatter", "mode": "lines", "name": name, "x": seconds, "y": losses, "line": line})
     rows = [
         (
             name,
@@ -99,13 +101,12 @@ def draw(found: dict[str, dict[str, Any]], path: pathlib.Path) -> None:
         )
         for name, result in found.items()
     ]
-    picture = parts.lines(
-        curves,
-        x="seconds of training",
-        y="held-out loss, nats a piece",
-        label="held-out loss of each family over the seconds of its training",
-        caption="One seed of each family; every family had the same seconds of updates.",
-        height=460,
+    axes = {"xaxis": {"title": {"text": "seconds of training"}}, "yaxis": {"title": {"text": "nats a piece, held out"}}}
+    picture = parts.chart(
+        traces,
+        {"height": 520, **axes},
+        label="Held-out loss of each family over the seconds of its training.",
+        caption="One seed of each family. The seconds were to be equal; they were foretold from a few updates each.",
     )
     headings = ("family", "parameters", "seconds", "tokens a second", "bits per byte")
     sections = [

@@ -139,7 +139,9 @@ def test_a_hundred_swaps_leave_nothing_behind(folders: list[pathlib.Path]) -> No
         place = swap % len(NAMES)
         remove(model, NAMES[place])
         load_adapter(folders[place], model, NAMES[place])
-    assert size() == expected
+    *counts, tensors = size()
+    assert tuple(counts) == expected[:-1]
+    assert tensors <= expected[-1]  # other tests' may have gone in the meantime
     torch.testing.assert_close(logits(model, [*NAMES], rows), before, rtol=0, atol=1e-10)
     for name in NAMES:
         remove(model, name)

@@ -80,7 +80,7 @@ def test_other_shells_know_the_same_words():
     for shell in ("zsh", "fish"):
         text = completion.script(shell)
         assert all(verb.name in text for verb in VERBS)
-        assert "optimiser.muon-learning-rate" in text and "adamw muon" in text
+        assert "optimiser.muon-learning-rate" in text and "adamw adamw8bit galore muon" in text
         assert " ".join(TASKS) in text and "model.crf" in text
 
 

@@ -58,9 +58,6 @@ def test_the_usual_methods_side_by_side(tmp_path, capsys):
     assert "4 bytes a parameter and 20" in found["classic_account"] and "4,608" in found["lora_example"]
     assert all(row["fits"] and row["seconds"] >= 0 for row in found["methods"])
     assert "wider than the model" in found["left_out"]["houlsby"]
-    assert cli.main(["plan", *words]) == 0
-    said = capsys.readouterr().out
-    assert "qlora" in said and "4 bytes a parameter and 20" in said
 
 
 def test_one_method_part_by_part(tmp_path, capsys):
@@ -80,6 +77,7 @@ def test_pretraining_and_generation(tmp_path, capsys):
     assert found["fits"] and found["memory_gib"]["in_all"] > 0 and found["trained_parameters"] == 0
 
 
+@pytest.mark.slow
 def test_a_table_of_positions_is_neither_left_nor_foretold_beyond(capsys):
     given = ["--rows", "1", "--gflops", "100", "--memory-gib", "64"]
     found = planned(capsys, "pretrain", "--model", "gpt2", "--context", "1024", *given)

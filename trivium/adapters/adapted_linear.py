@@ -6,7 +6,7 @@ One fused matrix of ours may hold several published ones (q, k, v): each update 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +67,6 @@ class AdaptedLinear(Holder):
         self.unmerged: nn.Linear | NF4Linear | None = None
         self.in_features, self.out_features = base.in_features, base.out_features
         self.changes_inputs = False
-        self._made: tuple[tuple[str, ...], list[tuple[int, int]], Any] | None = None
 
     @property
     def weight(self) -> Float[Tensor, "F D"]:
@@ -173,13 +172,14 @@ class AdaptedLinear(Holder):
     def _kept(self, names: tuple[str, ...], make: Callable[[tuple[str, ...]], Made]) -> Made:
         """``make(names)``, made once while nothing is trained: it costs as much as the products themselves."""
         parameters = [parameter for name in names for parameter in self.updates[name].parameters()]
+        joined = self.routing.joined
         if torch.is_grad_enabled() or any(parameter.is_inference() for parameter in parameters):
-            self._made = None
+            joined.pop(self, None)
             return make(names)
         state = [(id(parameter), parameter._version) for parameter in parameters]
-        if self._made is None or self._made[:2] != (names, state):
-            self._made = names, state, make(names)
-        return self._made[2]
+        if self not in joined or joined[self][:2] != (names, state):
+            joined[self] = names, state, make(names)
+        return joined[self][2]
 
     def _inputs(self, name: str, x: Tensor) -> Tensor:
         for update in self.updates_of(name):

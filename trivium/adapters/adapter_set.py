@@ -41,6 +41,8 @@ class Routing:
     """Under ``route``: the row (or, in a ragged step, token) indices of each adapter."""
     groups: dict[tuple[str, ...], "Groups"] = field(default_factory=dict)
     """Under ``route``: ``rows`` once more, as batched products need them; made when first asked for."""
+    joined: dict[nn.Module, Any] = field(default_factory=dict)
+    """What layers keep of the adapters they last applied, while nothing is trained; emptied when one is removed."""
     extent: int = 0
     """Under ``route``: how many rows (or tokens) a batch has."""
     ragged: bool = False

@@ -56,6 +56,7 @@ def remove(model: nn.Module, name: str) -> None:
         del adapters.prompts[name]
     adapters.made_of.pop(name, None)
     del adapters.configs[name]
+    adapters.routing.joined.clear()
     if adapters.routing.active == name:
         adapters.routing.active = None
 

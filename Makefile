@@ -14,7 +14,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-# Two test workers with one thread each: more would only fight for two cores.
+# Two test workers with one thread each: more would only fight for two cores. The one that is done first takes tests
+# from the other, which else would run the longest ones alone at the end.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= 2
 
@@ -42,11 +43,11 @@ quickstart: $(STAMP)
 	$(BIN)/trivium quickstart --minutes $(MINUTES) $(if $(DATA),--data "$(DATA)")
 
 test: lint
-	$(TEST) -n $(WORKERS) -q
+	$(TEST) -n $(WORKERS) --dist worksteal -q
 
 # Slow tests and those that need a GPU too (skipped where there is none); never the network.
 test-all: lint
-	$(TEST) -n $(WORKERS) -q -m "not network"
+	$(TEST) -n $(WORKERS) --dist worksteal -q -m "not network"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

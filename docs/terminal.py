@@ -74,7 +74,7 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "extend",
         "More pieces for text that a vocabulary cuts too fine; the model is to be trained on it afterwards.",
-        ("extend runs/first --text questions.txt --pieces 20",),
+        ("extend runs/first --text notes --pieces 20",),
     ),
     (
         "train",

@@ -49,6 +49,7 @@ def tensors_of_65b(method: MethodName) -> float:
     return sizes[0] + (sizes[1] - sizes[0]) * (whole.config.layers - few) / (more - few)
 
 
+@pytest.mark.slow
 def test_the_usual_methods_side_by_side(tmp_path, capsys):
     write_model(tmp_path / "model")
     words = ["finetune", "--model", str(tmp_path / "model"), "--rows", "2", "--context", "16", *GIVEN]

@@ -27,10 +27,10 @@ def test_an_adapter_learns_what_all_examples_have_in_common() -> None:
     attach(model, "mine", LoRAConfig(rank=2, targets=ALL_LINEAR))
     frozen = {name: p.detach().clone() for name, p in model.named_parameters() if not p.requires_grad}
     source = private_source(EXAMPLES, vocabulary_size=16, context_tokens=8, rows=10)()
-    privacy = privacy_of(PrivacyConfig(noise=0.1), examples=60, rows=10)(12)
-    learner = learner_of(model, privacy=privacy, steps=12, optimiser=OptimiserConfig(learning_rate=0.03))
-    losses = [learner.step(next(source))["loss"] for _ in range(12)]
-    assert sum(losses[-3:]) < 0.99 * sum(losses[:3])
+    privacy = privacy_of(PrivacyConfig(noise=0.1), examples=60, rows=10)(60)
+    learner = learner_of(model, privacy=privacy, steps=60, optimiser=OptimiserConfig(learning_rate=0.05))
+    losses = [learner.step(next(source))["loss"] for _ in range(60)]
+    assert sum(losses[-5:]) < 0.98 * sum(losses[:5])  # noise and sampling are not seeded; 0.94 is usual
     assert all(torch.equal(parameter, frozen[name]) for name, parameter in model.named_parameters() if name in frozen)
 
 

@@ -82,6 +82,7 @@ def test_stages_and_metrics_are_kept(embedded: Run):
     assert embedded.metrics()[-1]["step"] == 12
 
 
+@pytest.mark.slow
 def test_own_text_and_a_second_run_beside_the_first(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
     config = QuickstartConfig(data=write_notes(tmp_path / "notes"), steps=8, minutes=0.3, output=tmp_path / "runs")
     first, second = quickstart(config), quickstart(config)

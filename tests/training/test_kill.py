@@ -8,8 +8,9 @@ from tests.training.kill import Job, assert_survives_kills, assert_survives_stop
 from tests.training.toys import carried_job, causal_job
 
 
-def test_survives_50_kills(tmp_path: pathlib.Path) -> None:
-    assert_survives_kills(causal_job, tmp_path, 50)
+@pytest.mark.parametrize("kills", [25, pytest.param(50, marks=pytest.mark.slow)])
+def test_survives_kills(kills: int, tmp_path: pathlib.Path) -> None:
+    assert_survives_kills(causal_job, tmp_path, kills)
 
 
 def test_survives_kills_with_a_carried_state(tmp_path: pathlib.Path) -> None:

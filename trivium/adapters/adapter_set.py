@@ -15,12 +15,12 @@ from trivium.errors import ConfigError, Unsupported
 class Groups:
     """The rows of n adapters, m each: an adapter that has fewer computes its first one more often than once."""
 
-    taken: Int[Tensor, "n m"]
-    """Which rows."""
-    rows: Int[Tensor, "k"]
-    """The rows, each once."""
-    places: Int[Tensor, "k"]
-    """Where each of ``rows`` stands in ``taken``, flat."""
+    taken: Int[Tensor, "_ _"]
+    """Which rows, [n, m]."""
+    rows: Int[Tensor, "_"]
+    """The k rows, each once."""
+    places: Int[Tensor, "_"]
+    """Where each of ``rows`` stands in ``taken``, flat; [k]."""
 
     @classmethod
     def of(cls, rows: Sequence[Int[Tensor, "_"]]) -> "Groups":

@@ -30,7 +30,6 @@ import torch
 from peft import LoraConfig as TheirLoRA
 from peft import get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from training import instruction_lengths
 from transformers import BitsAndBytesConfig, LlamaForCausalLM
 from transformers import LlamaConfig as TheirConfig
@@ -43,6 +42,7 @@ from trivium.models.llama import Llama, LlamaConfig
 from trivium.nn.quantized import quantise_linears
 from trivium.objectives.causal import causal
 from trivium.planning.ledger import Ledger
+from trivium.planning.measured import Noting
 from trivium.runtime.allocator import keep_freed_memory
 
 FULL = LlamaConfig(
@@ -53,21 +53,6 @@ EXAMPLES, RANK, ROW_TOKENS = 8, 8, 512
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 GOALS = {"full": (1.25, None), "lora": (1.5, 0.7), "qlora": (1.5, 0.5)}
 """At least so many times their speed, at most so much of their bytes."""
-
-
-class Counting(TorchDispatchMode):
-    """Tells a ledger of every tensor that an operation gives."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__()
-        self.ledger = ledger
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.ledger.note(result)
-        return result
 
 
 @dataclass
@@ -101,9 +86,9 @@ class Side:
         ledger.note([*self.network.parameters(), *self.network.buffers()])
         ledger.note([list(state.values()) for state in self._optimiser.state.values()])
         ledger.begin()
-        with Counting(ledger):
+        with Noting(ledger):
             self.update(examples)
-        self.peak_bytes = ledger.bytes_of(ledger.at_peak())
+        self.peak_bytes = ledger.bytes_of(ledger.at_peaks(ledger.place)[0])
 
 
 def packed(examples: list[Tensor], row_tokens: int) -> CausalBatch:

@@ -123,6 +123,32 @@ def test_an_impossible_combination_keeps_its_own_words_and_gains_its_path():
     assert "fix:      set width 128" in message
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inner:
+    shape: Shape = dataclasses.field(default_factory=lambda: Shape(width=6, heads=3))
+    weights: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outer:
+    inner: Inner = dataclasses.field(
+        default_factory=lambda: Inner(shape=Shape(width=9, heads=3), weights={"a": 1.0, "b": 2.0})
+    )
+    other: Shape | None = None
+
+
+def test_a_part_that_is_given_in_part_keeps_the_rest_of_its_own_default():
+    """At any depth; a dictionary is a value, and is replaced, and what may be absent has no default to keep."""
+    built = config.from_dict(Outer, {"inner": {"shape": {"width": 12}}})
+    assert built.inner == Inner(shape=Shape(width=12, heads=3), weights={"a": 1.0, "b": 2.0})
+    built = config.from_dict(Outer, {"inner": {"weights": {"c": 3.0}}, "other": {"width": 4}})
+    assert built == Outer(inner=Inner(shape=Shape(width=9, heads=3), weights={"c": 3.0}), other=Shape(width=4, heads=2))
+    with pytest.raises(ConfigError, match=r"inner\.shape\.wdth: there is no such setting"):
+        config.from_dict(Outer, {"inner": {"shape": {"wdth": 12}}})
+    with pytest.raises(ConfigError, match=r"(?s)inner\.shape: width is not a multiple of heads.*received: 10"):
+        config.from_dict(Outer, {"inner": {"shape": {"width": 10}}})
+
+
 @pytest.mark.parametrize("mapping", [3, "text", None, [1]])
 def test_a_configuration_that_is_no_mapping_is_refused(mapping):
     assert "expected: a mapping of settings" in refused(mapping)

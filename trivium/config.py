@@ -5,7 +5,6 @@ before any work starts, each with its dotted path, what was received, what is va
 misspelling. Configurations live beside what they build; this module knows none of them.
 """
 
-import collections.abc
 import dataclasses
 import difflib
 import functools
@@ -14,6 +13,7 @@ import re
 import textwrap
 import types
 import typing
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import cattrs
@@ -84,6 +84,24 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def completed(kind: Any, mapping: Mapping[str, Any], usual: object = None) -> dict[str, Any]:
+    """`mapping` for the dataclass `kind`, with what it leaves out of a part taken from the default of that part.
+
+    A field may have another default than its class: `lora: {rank: 16}` changes the rank, and leaves the targets that
+    the recipe has by default, as the flag `--lora.rank 16` does. With `usual`, a `kind`, the rest is taken from that.
+    """
+    kinds = typing.get_type_hints(kind)
+    filled = dict(mapping) if usual is None else {**to_dict(usual), **mapping}
+    for field in dataclasses.fields(kind):
+        given = mapping.get(field.name)
+        if isinstance(given, dict):
+            of_field = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+            part = of_field if usual is None else getattr(usual, field.name)
+            if dataclasses.is_dataclass(part) and kinds[field.name] is type(part):
+                filled[field.name] = completed(type(part), given, part)
+    return filled
+
+
 def to_dict(config: object) -> dict[str, Any]:
     """The configuration as plain dicts, lists, text and numbers: what `from_dict` reads back to an equal one."""
     return _converter().unstructure(config)
@@ -123,7 +141,7 @@ def no_such_field(name: str, value: object, kind: type, path: str = "") -> Confi
     )
 
 
-def did_you_mean(word: str, valid: collections.abc.Iterable[str]) -> str | None:
+def did_you_mean(word: str, valid: Iterable[str]) -> str | None:
     """`did you mean ...?`, or None where nothing resembles `word`."""
     near = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else None
@@ -262,6 +280,20 @@ def _is_union(kind: Any) -> bool:
     return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
+def _dataclass_hook(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any], object]]:
+    """What makes the hook of a dataclass: its fields, after parts given in part were completed."""
+
+    def hook_of(kind: Any) -> Callable[[Any, Any], object]:
+        of_fields = converter.gen_structure_attrs_fromdict(kind)
+
+        def hook(value: Any, _: Any) -> object:
+            return of_fields(completed(kind, value) if isinstance(value, dict) else value, kind)
+
+        return hook
+
+    return hook_of
+
+
 @functools.cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
@@ -271,6 +303,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is typing.Literal, _literal)
     converter.register_structure_hook_func(_is_sequence, _sequence)
     converter.register_structure_hook_func(_is_union, _union)
+    converter.register_structure_hook_factory(dataclasses.is_dataclass, _dataclass_hook(converter))
     converter.register_unstructure_hook(pathlib.Path, str)
     converter.register_unstructure_hook_func(_is_sequence, lambda items: [converter.unstructure(i) for i in items])
     return converter

@@ -8,6 +8,8 @@ import transformers
 from torch import Tensor, nn
 
 from trivium.checkpoints.model_folder import load_model
+from trivium.models import architecture
+from trivium.nn.weight_map import load_into
 
 TOKENS = torch.arange(14).view(2, 7) % 11
 SOURCE = torch.arange(3, 11).view(2, 4)
@@ -59,6 +61,9 @@ MODELS = {
     "qwen3_moe": lambda: transformers.Qwen3MoeForCausalLM(
         transformers.Qwen3MoeConfig(**_DECODER | _EXPERTS, moe_intermediate_size=12, num_experts=4)
     ),
+    "tied llama": lambda: transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(**_DECODER | {"tie_word_embeddings": True})
+    ),
     "t5": lambda: transformers.T5ForConditionalGeneration(
         transformers.T5Config(vocab_size=29, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_heads=2)
     ),
@@ -78,6 +83,18 @@ def ours(kind: str, folder: pathlib.Path) -> nn.Module:
     if not folder.exists():
         theirs(kind).save_pretrained(folder)
     return load_model(folder, dtype=torch.float64).eval()
+
+
+def mirrored(source: transformers.PreTrainedModel) -> nn.Module:
+    """The same weights in our model, in fp32."""
+    entry = architecture(source.config.model_type)
+    config = entry.config_class().from_hf(source.config.to_dict())
+    model = entry.model_class()(config).eval()
+    weights = {
+        name: tensor for name, tensor in source.state_dict().items() if name != "lm_head.weight" or not config.tied
+    }
+    load_into(model, entry.weight_map(config), weights, weights.__getitem__)
+    return model
 
 
 def published_logits(model: peft.PeftModel | transformers.PreTrainedModel, kind: str) -> Tensor:

@@ -5,16 +5,14 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from tests.adapters.peft_models import TOKENS, mirrored
 from trivium.adapters.answering import Answering
 from trivium.adapters.beginning import begin
 from trivium.adapters.routing import route
 from trivium.generation.decode import decode
 from trivium.generation.request import requests
 from trivium.generation.settings import GenerationSettings
-from trivium.models import architecture
-from trivium.nn.weight_map import load_into
 
-TOKENS = torch.arange(14).view(2, 7) % 11
 KINDS = ["llama", "gpt2", "gemma2"]
 _SHAPE = {
     "vocab_size": 29,
@@ -41,14 +39,7 @@ def theirs(kind: str) -> transformers.PreTrainedModel:
 
 def ours(kind: str) -> nn.Module:
     """The same weights in our model."""
-    entry, source = architecture(kind), theirs(kind)
-    config = entry.config_class().from_hf(source.config.to_dict())
-    model = entry.model_class()(config).eval()
-    weights = {
-        name: tensor for name, tensor in source.state_dict().items() if name != "lm_head.weight" or not config.tied
-    }
-    load_into(model, entry.weight_map(config), weights, weights.__getitem__)
-    return model
+    return mirrored(theirs(kind))
 
 
 def logits(model: nn.Module, name: str, tokens: Tensor = TOKENS) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from tests.adapters.peft_models import TOKENS, mirrored
 from trivium.adapters.attach import adapter_parameters, attach
 from trivium.adapters.holder import base_modules, holders
 from trivium.adapters.llama_adapter import GatedPrompt, LlamaAdapterConfig
@@ -16,12 +17,9 @@ from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.routing import activate, route
 from trivium.checkpoints.adapter_folder import load_adapter, save_adapter
 from trivium.errors import CheckpointError, Unsupported
-from trivium.models import architecture
 from trivium.models.llama import Llama, LlamaConfig
 from trivium.models.qwen3 import Qwen3, Qwen3Config
-from trivium.nn.weight_map import load_into
 
-TOKENS = torch.arange(14).view(2, 7) % 11
 _SIZES = {
     "vocab_size": 29,
     "hidden_size": 16,
@@ -46,14 +44,7 @@ def theirs(kind: str) -> transformers.PreTrainedModel:
 
 
 def ours(kind: str) -> nn.Module:
-    entry, source = architecture(kind), theirs(kind)
-    config = entry.config_class().from_hf(source.config.to_dict())
-    model = entry.model_class()(config).eval()
-    weights = {
-        name: tensor for name, tensor in source.state_dict().items() if name != "lm_head.weight" or not config.tied
-    }
-    load_into(model, entry.weight_map(config), weights, weights.__getitem__)
-    return model
+    return mirrored(theirs(kind))
 
 
 def randomise(parameters: dict[str, nn.Parameter]) -> None:

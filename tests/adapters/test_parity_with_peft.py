@@ -1,16 +1,14 @@
 """LoRA in all its forms, DoRA and (IA)3 against the peft package: folders both ways, outputs, merges, and one step."""
 
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import peft
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from tests.adapters.peft_models import TOKENS, ours, own_logits, published_logits, randomise, theirs
+from tests.adapters.beside_peft import followed, near, step
+from tests.adapters.peft_models import ours, own_logits, published_logits, theirs
 from trivium.adapters.attach import adapter_parameters, attach, merge
 from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.peft import from_peft, to_peft
@@ -61,58 +59,31 @@ CASES: dict[str, tuple[str, peft.PeftConfig]] = {
             target_modules=["c_attn", "mlp.c_proj"], feedforward_modules=["mlp.c_proj"], fan_in_fan_out=True
         ),
     ),
+    "ia3 with a trained head": (
+        "llama",
+        peft.IA3Config(
+            target_modules=["k_proj", "down_proj"],
+            feedforward_modules=["down_proj"],
+            modules_to_save=["lm_head", "norm"],
+        ),
+    ),
     "ia3 encoder-decoder": ("t5", peft.IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"])),
 }
-
-
-def near(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * max(expected.abs().max().item(), 1))
-
-
-def step(
-    logits: Tensor, parameters: list[nn.Parameter], make: Callable[..., torch.optim.Optimizer], rate: float = 0.05
-) -> None:
-    optimiser = make(parameters, lr=rate)
-    F.cross_entropy(logits[:, :-1].flatten(0, 1), TOKENS[:, 1:].flatten()).backward()
-    optimiser.step()
-    optimiser.zero_grad()
 
 
 @pytest.mark.filterwarnings("ignore")  # of peft, about tied embeddings and the like
 @pytest.mark.parametrize("label", CASES, ids=lambda label: label.replace(" ", "-"))
 def test_folders_outputs_steps_and_merges(label: str, tmp_path: pathlib.Path) -> None:
     kind, config = CASES[label]
-    torch.manual_seed(3)
-    published = peft.get_peft_model(theirs(kind), config).double().eval()
-    trained = {name: p for name, p in published.named_parameters() if p.requires_grad}
-    randomise(trained)
-    published.save_pretrained(tmp_path / "theirs")
-    model = ours(kind, tmp_path / "base")
-    load_adapter(tmp_path / "theirs", model, "a")
-    own = adapter_parameters(model, "a")
-    assert sum(p.numel() for p in own.values()) == sum(p.numel() for p in trained.values())
-    for make in (torch.optim.SGD, torch.optim.AdamW):
-        expected, found = published_logits(published, kind), own_logits(model, kind)
-        near(found, expected)
-        step(expected, list(trained.values()), make)
-        step(found, list(own.values()), make)
-        after = peft.get_peft_model_state_dict(published, save_embedding_layers=False)
-        tensors = to_peft(model, "a")[1]
-        assert tensors.keys() == after.keys()
-        for name, tensor in tensors.items():
-            near(tensor, after[name])
-    with torch.no_grad():
-        expected = own_logits(model, kind)
-        save_adapter(tmp_path / "ours", model, "a", base="somewhere")
-        opened = peft.PeftModel.from_pretrained(theirs(kind), str(tmp_path / "ours")).eval()
-        near(published_logits(opened, kind), expected)
-        if label == "tied embeddings":
-            with pytest.raises(Unsupported, match="cannot be merged"):
-                merge(model, "a")
-        else:
+    model, said, opened = followed(kind, config, tmp_path)
+    if label == "tied embeddings":
+        with pytest.raises(Unsupported, match="cannot be merged"):
             merge(model, "a")
-            near(own_logits(model, kind), expected)
-            near(published_logits(opened.merge_and_unload(), kind), expected)
+        return
+    merge(model, "a")
+    with torch.no_grad():
+        near(own_logits(model, kind), said)
+        near(published_logits(opened.merge_and_unload(), kind), said)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -141,7 +112,7 @@ def test_pissa(stabilised: bool, tmp_path: pathlib.Path) -> None:
     save_adapter(tmp_path / "ours", model, "a")
     opened = peft.PeftModel.from_pretrained(theirs("llama"), str(tmp_path / "ours")).eval()
     near(published_logits(opened, "llama"), own_logits(model, "llama"))
-    published.save_pretrained(tmp_path / "unconverted")
+    published.save_pretrained(str(tmp_path / "unconverted"))
     with pytest.raises(Unsupported, match="init_lora_weights: pissa"):
         load_adapter(tmp_path / "unconverted", ours("llama", tmp_path / "base"), "b")
 

@@ -6,54 +6,14 @@ import pathlib
 import peft
 import pytest
 import torch
-import transformers
-from torch import Tensor, nn
+from torch import nn
 
+from tests.adapters.prompted_peft import TOKENS, logits, ours, theirs
 from trivium.adapters.attach import adapter_parameters, attach
-from trivium.adapters.beginning import begin
 from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.prefix import PrefixConfig
-from trivium.adapters.routing import route
 from trivium.checkpoints.adapter_folder import load_adapter, save_adapter
 from trivium.errors import CheckpointError, Unsupported
-from trivium.models import architecture
-from trivium.nn.weight_map import load_into
-
-TOKENS = torch.arange(14).view(2, 7) % 11
-
-
-def theirs(kind: str) -> transformers.PreTrainedModel:
-    torch.manual_seed(0)
-    if kind == "gpt2":
-        config = transformers.GPT2Config(vocab_size=29, n_embd=16, n_layer=2, n_head=2, n_positions=32)
-        return transformers.GPT2LMHeadModel(config).eval()
-    config = transformers.LlamaConfig(
-        vocab_size=29,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=24,
-    )
-    return transformers.LlamaForCausalLM(config).eval()
-
-
-def ours(kind: str) -> nn.Module:
-    """The same weights in our model."""
-    entry, source = architecture(kind), theirs(kind)
-    config = entry.config_class().from_hf(source.config.to_dict())
-    model = entry.model_class()(config).eval()
-    weights = {
-        name: tensor for name, tensor in source.state_dict().items() if name != "lm_head.weight" or not config.tied
-    }
-    load_into(model, entry.weight_map(config), weights, weights.__getitem__)
-    return model
-
-
-def logits(model: nn.Module, name: str) -> Tensor:
-    rows: list[str | None] = [name] * TOKENS.shape[0]
-    with torch.no_grad(), route(model, rows):
-        return model.head(model(TOKENS, state=begin(model, rows, TOKENS.shape[1])).hidden)
 
 
 def randomise(parameters: dict[str, nn.Parameter]) -> None:

@@ -13,7 +13,7 @@ from trivium.adapters.answering import Answering
 from trivium.adapters.attach import adapter_parameters, attach, detach, remove
 from trivium.adapters.bottleneck import BottleneckConfig
 from trivium.adapters.counting import numbers_in
-from trivium.adapters.extended_lora import ExtendedLoRAConfig
+from trivium.adapters.extended import ExtendedLoRAConfig
 from trivium.adapters.holder import holders
 from trivium.adapters.ia3 import IA3Config
 from trivium.adapters.llama_adapter import LlamaAdapterConfig
@@ -35,7 +35,7 @@ KINDS: tuple[AdapterConfig, ...] = (
     IA3Config(),
     TrainedCopyConfig(modules=("lm_head", "embed_tokens")),
     TrainedTokensConfig(tokens=(5, 2, 11), head=True),
-    ExtendedLoRAConfig(lora=LoRAConfig(rank=2), copies=TrainedCopyConfig(), tokens=TrainedTokensConfig(tokens=(3,))),
+    ExtendedLoRAConfig(update=LoRAConfig(rank=2), copies=TrainedCopyConfig(), tokens=TrainedTokensConfig(tokens=(3,))),
     BottleneckConfig(width=3),
     ParallelAdapterConfig(width=3),
     LlamaAdapterConfig(tokens=2),

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 import transformers
 
-from tests.adapters.peft_models import ours, own_logits, published_logits, randomise, theirs
-from tests.adapters.test_parity_with_peft import near, step
-from trivium.adapters.attach import adapter_parameters, attach, merge, unmerge
+from tests.adapters.beside_peft import followed, near
+from tests.adapters.peft_models import own_logits, randomise
+from trivium.adapters.attach import adapter_parameters, attach, detach, merge, unmerge
 from trivium.adapters.counting import numbers_in
-from trivium.adapters.extended_lora import ExtendedLoRAConfig
+from trivium.adapters.extended import ExtendedLoRAConfig
 from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.peft import from_peft, to_peft
 from trivium.adapters.routing import activate, route
@@ -44,41 +44,19 @@ def small(*, tied: bool = False) -> Llama:
 @pytest.mark.parametrize("label", CASES, ids=lambda label: label.replace(" ", "-"))
 def test_folders_outputs_steps_and_merges(label: str, tmp_path: pathlib.Path) -> None:
     kind, modules = CASES[label]
-    torch.manual_seed(3)
     config = peft.LoraConfig(r=2, target_modules=TARGETS[kind], modules_to_save=modules, fan_in_fan_out=kind == "gpt2")
-    published = peft.get_peft_model(theirs(kind), config).double().eval()
-    trained = {name: p for name, p in published.named_parameters() if p.requires_grad}
-    randomise(trained)
-    published.save_pretrained(str(tmp_path / "theirs"))
-    model = ours(kind, tmp_path / "base")
-    load_adapter(tmp_path / "theirs", model, "a")
-    own = adapter_parameters(model, "a")
-    assert sum(p.numel() for p in own.values()) == sum(p.numel() for p in trained.values())
-    for make in (torch.optim.SGD, torch.optim.AdamW):
-        expected, found = published_logits(published, kind), own_logits(model, kind)
-        near(found, expected)
-        step(expected, list(trained.values()), make)
-        step(found, list(own.values()), make)
-        after = peft.get_peft_model_state_dict(published, save_embedding_layers=False)
-        tensors = to_peft(model, "a")[1]
-        assert tensors.keys() == after.keys()
-        for name, tensor in tensors.items():
-            near(tensor, after[name])
+    model, said, _ = followed(kind, config, tmp_path)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with torch.no_grad():
-        expected = own_logits(model, kind)
-        save_adapter(tmp_path / "ours", model, "a", base="somewhere")
-        opened = peft.PeftModel.from_pretrained(theirs(kind), str(tmp_path / "ours")).eval()
-        near(published_logits(opened, kind), expected)
-        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         if label.endswith("of a tied model"):
             with pytest.raises(Unsupported, match="cannot be merged"):
                 merge(model, "a")
         else:
             merge(model, "a")
-            near(own_logits(model, kind), expected)
+            near(own_logits(model, kind), said)
             unmerge(model)
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-        assert torch.equal(own_logits(model, kind), expected)
+        assert torch.equal(own_logits(model, kind), said)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -105,6 +83,24 @@ def test_a_classifier_that_peft_trained(tmp_path: pathlib.Path) -> None:
     save_adapter(tmp_path / "ours", model, "a")
     fresh = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "base").double()
     near(peft.PeftModel.from_pretrained(fresh, str(tmp_path / "ours")).eval()(input_ids=tokens).logits, expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("modules", [["lm_head"], ["lm_head", "wte"]])
+def test_copies_that_stay_tied(modules: list[str], tmp_path: pathlib.Path) -> None:
+    """``ensure_weight_tying``: one table, trained once, in both places, also once it is merged."""
+    settings = {"target_modules": ["c_attn"], "fan_in_fan_out": True, "ensure_weight_tying": True}
+    config = peft.LoraConfig(r=2, modules_to_save=modules, **settings)
+    model, said, _ = followed("gpt2", config, tmp_path)
+    assert sum(p.numel() for p in adapter_parameters(model, "a").values()) == 29 * 16 + 2 * 2 * (16 + 48)
+    merge(model, "a")
+    assert model.head.base.weight is model.embedding.base.weight
+    with torch.no_grad():
+        near(own_logits(model, "gpt2"), said)
+    detach(model)
+    with torch.no_grad():
+        near(own_logits(model, "gpt2"), said)
+    assert model.head.weight is model.embedding.weight
 
 
 def test_each_adapter_has_its_own_copy() -> None:
@@ -134,10 +130,8 @@ def test_what_is_refused() -> None:
     model = small(tied=True)
     with pytest.raises(ConfigError, match="at least one module"):
         TrainedCopyConfig(modules=())
-    attach(model, "a", ExtendedLoRAConfig(lora=LoRAConfig(rank=2), copies=TrainedCopyConfig()))
+    attach(model, "a", ExtendedLoRAConfig(update=LoRAConfig(rank=2), copies=TrainedCopyConfig()))
     options, tensors = to_peft(model, "a")
-    with pytest.raises(Unsupported, match="ensure_weight_tying"):
-        from_peft(model, "b", options | {"ensure_weight_tying": True}, tensors)
     with pytest.raises(CheckpointError, match=r"unexpected: base_model.model.lm_head.weight"):
         from_peft(model, "b", options | {"modules_to_save": None}, tensors)
     wider = {name: torch.zeros(31, 16) if "lm_head" in name else tensor for name, tensor in tensors.items()}

@@ -6,13 +6,12 @@ import peft
 import pytest
 import torch
 
-from tests.adapters.peft_models import TOKENS, ours, own_logits, published_logits, randomise, theirs
-from tests.adapters.test_parity_with_peft import near, step
+from tests.adapters.beside_peft import followed, near
+from tests.adapters.peft_models import TOKENS, own_logits, randomise
 from trivium.adapters.attach import adapter_parameters, attach, detach, merge
 from trivium.adapters.peft import from_peft, to_peft
 from trivium.adapters.routing import route
 from trivium.adapters.trained_tokens import TrainedTokensConfig
-from trivium.checkpoints.adapter_folder import load_adapter, save_adapter
 from trivium.errors import CheckpointError, ConfigError, Unsupported
 from trivium.models.gpt2 import GPT2, GPT2Config
 
@@ -28,6 +27,7 @@ CASES: dict[str, tuple[str, peft.PeftConfig]] = {
     "untied": ("llama", lora("llama", IDS)),
     "head too": ("llama", lora("llama", {"embed_tokens": IDS, "lm_head": IDS})),
     "tied": ("gpt2", lora("gpt2", IDS)),
+    "both named and tied": ("gpt2", lora("gpt2", {"wte": IDS, "lm_head": IDS})),
     "alone": ("llama", peft.TrainableTokensConfig(token_indices=IDS)),
     "alone with a head": (
         "llama",
@@ -41,36 +41,14 @@ CASES: dict[str, tuple[str, peft.PeftConfig]] = {
 @pytest.mark.parametrize("label", CASES, ids=lambda label: label.replace(" ", "-"))
 def test_folders_outputs_steps_and_merges(label: str, tmp_path: pathlib.Path) -> None:
     kind, config = CASES[label]
-    torch.manual_seed(3)
-    published = peft.get_peft_model(theirs(kind), config).double().eval()
-    trained = {name: p for name, p in published.named_parameters() if p.requires_grad}
-    randomise(trained)
-    published.save_pretrained(str(tmp_path / "theirs"))
-    model = ours(kind, tmp_path / "base")
-    tied = model.head.weight is model.embedding.weight
-    load_adapter(tmp_path / "theirs", model, "a")
-    own = adapter_parameters(model, "a")
-    assert sum(p.numel() for p in own.values()) == sum(p.numel() for p in trained.values())
-    for make in (torch.optim.SGD, torch.optim.AdamW):
-        expected, found = published_logits(published, kind), own_logits(model, kind)
-        near(found, expected)
-        step(expected, list(trained.values()), make)
-        step(found, list(own.values()), make)
-        after = peft.get_peft_model_state_dict(published, save_embedding_layers=False)
-        tensors = to_peft(model, "a")[1]
-        assert tensors.keys() == after.keys()
-        for name, tensor in tensors.items():
-            near(tensor, after[name])
+    model, said, _ = followed(kind, config, tmp_path)
+    tied = label.endswith("tied") and not label.startswith("un")
+    merge(model, "a")
     with torch.no_grad():
-        expected = own_logits(model, kind)
-        save_adapter(tmp_path / "ours", model, "a", base="somewhere")
-        opened = peft.PeftModel.from_pretrained(theirs(kind), str(tmp_path / "ours")).eval()
-        near(published_logits(opened, kind), expected)
-        merge(model, "a")
-        near(own_logits(model, kind), expected)
+        near(own_logits(model, kind), said)
         detach(model)
-        near(own_logits(model, kind), expected)
-        assert (model.head.weight is model.embedding.weight) == tied
+        near(own_logits(model, kind), said)
+    assert (model.head.weight is model.embedding.weight) == tied
 
 
 def small() -> GPT2:

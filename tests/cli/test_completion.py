@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -65,14 +64,12 @@ def test_a_task_comes_after_its_verb_and_has_settings_of_its_own(script):
     assert {"--source", "--data", "--method"} <= set(offered(script, "train", "--"))
 
 
-def test_it_takes_no_time_and_no_torch():
+def test_it_imports_nothing_that_takes_time():
     code = (
         "import sys; from trivium.cli.main import main; main(['--completion', 'bash']);"
         "print(*sorted({'torch', 'numpy', 'tyro', 'cattrs'} & set(sys.modules)), file=sys.stderr)"
     )
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - start < 0.9  # 0.15 s on an idle machine; 0.3 s is what is promised
     assert done.stderr.strip() == "" and "complete -o default -F _trivium trivium" in done.stdout
 
 

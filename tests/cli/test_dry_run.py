@@ -10,6 +10,9 @@ import torch
 
 from tests.cli.tiny import write_model
 from tests.recipes.texts import write_notes, write_pairs
+from trivium.adapters.attach import attach
+from trivium.adapters.lora import LoRAConfig
+from trivium.checkpoints.adapter_folder import save_adapter
 from trivium.cli import main as cli
 from trivium.cli.dry_run import network, training
 from trivium.data.prepared import open_prepared
@@ -220,6 +223,11 @@ def test_finetuning(tmp_path, capsys):
     lora = needs(capsys, "finetune", model, *words[3:], *small, "--method", "lora", "--lora.rank", "2")
     assert 0 < lora["trained_parameters"] < 2000 and lora["learning_rate"] == 1e-2
     assert lora["memory_mib"]["in_all_mib"] <= found["memory_mib"]["in_all_mib"]
+    opened = load(model)
+    attach(opened.network, "mine", LoRAConfig(rank=2, targets="all-linear"))
+    save_adapter(tmp_path / "adapter", opened.network, "mine", base=model)
+    further = needs(capsys, "finetune", str(tmp_path / "adapter"), *words[3:], *small)
+    assert further["method"] == "that of the adapter" and further["steps"] == found["steps"]
 
 
 def test_evaluating_and_quickstart(notes, tmp_path, capsys):

@@ -6,9 +6,14 @@ import math
 import sys
 
 import pytest
+import torch
 
 import trivium
 from tests.cli.tiny import write_model
+from trivium.adapters.attach import adapter_parameters, attach
+from trivium.adapters.lora import LoRAConfig
+from trivium.checkpoints.adapter_folder import save_adapter
+from trivium.checkpoints.model_folder import load_model
 from trivium.cli import generate
 from trivium.cli import main as cli
 from trivium.generation.engine import Engine
@@ -29,6 +34,47 @@ def test_generate_speaks_json(folder, capsys):
     assert len(answer["token_ids"]) == len(answer["logprobs"]) <= 5
     assert answer["settings"]["max_new_tokens"] == 5
     assert answer["settings"]["temperature"] == 0
+
+
+def test_several_adapters_answer_in_one_batch(folder, tmp_path, capsys):
+    """Each prompt with each of them, as each alone does; also where a search is asked for."""
+    for number in range(2):
+        network = load_model(folder)
+        attach(network, "mine", LoRAConfig(rank=2, targets="all-linear"))
+        with torch.no_grad():
+            for parameter in adapter_parameters(network, "mine").values():
+                parameter.normal_(std=0.5)
+        save_adapter(tmp_path / str(number), network, "mine", base=folder)
+    adapters = [str(tmp_path / "0"), str(tmp_path / "1")]
+    (tmp_path / "prompts.txt").write_text("the \nquick \n")
+    words = ["generate", folder, "--input", str(tmp_path / "prompts.txt"), "--max-new-tokens", "4", "--json"]
+    for more in ([], ["--beams", "2"]):
+        found = {}
+        for asked in (adapters, *([one] for one in adapters)):
+            assert cli.main([*words, *more, "--adapter", *asked]) == 0
+            for line in map(json.loads, capsys.readouterr().out.splitlines()):
+                key = (line["prompt"], line.get("adapter", asked[0]))
+                found.setdefault(key, []).append(line["token_ids"])
+        assert list(found) == [(prompt, one) for prompt in ("the ", "quick ") for one in adapters]
+        assert all(together == alone for together, alone in found.values())
+        assert len({str(answers) for answers in found.values()}) > 1
+    assert cli.main(["generate", folder, "--prompt", "a", "--max-new-tokens", "1", "--adapter", *adapters]) == 0
+    assert [line.split(": ")[0] for line in capsys.readouterr().out.splitlines() if ": " in line] == adapters
+
+
+def test_an_adapter_on_other_weights_is_refused_unless_they_are_said_to_do(folder, tmp_path, capsys):
+    network = load_model(folder)
+    attach(network, "mine", LoRAConfig(rank=2))
+    save_adapter(tmp_path / "adapter", network, "mine", base=folder)
+    other = write_model(tmp_path / "other")
+    changed = trivium.load(other)
+    with torch.no_grad():
+        changed.network.embedding.weight += 1
+    trivium.save(changed, other)
+    words = ["generate", other, "--prompt", "a", "--max-new-tokens", "1", "--adapter", str(tmp_path / "adapter")]
+    assert cli.main(words) == 2
+    assert "--any-base" in capsys.readouterr().err
+    assert cli.main([*words, "--any-base"]) == 0
 
 
 def test_generate_prints_text_and_reads_standard_input(folder, capsys, monkeypatch):
@@ -234,6 +280,7 @@ def test_a_dry_run_tells_size_memory_and_how_tokens_are_chosen(folder, capsys):
         (["FOLDER", "--input", "nowhere.txt"], "check the path"),
         (["FOLDER", "--prompt", "a", "--greedy", "--temperature", "1"], "greedy takes no temperature"),
         (["FOLDER", "--prompt", "a", "--adapter", "nowhere"], "nowhere"),
+        (["FOLDER", "--prompt", "a", "--adapter", "one", "two", "--suffix", "b"], "give one adapter at a time"),
         (["FOLDER", "--prompt", "a", "--draft", "nowhere"], "there is no such folder"),
         (["FOLDER", "--prompt", "a", "--draft", "nowhere", "--dry-run"], "there is no such folder"),
         (["FOLDER", "--prompt", "a", "--draft", "lookup", "--beams", "2"], "cannot be drafted for"),

@@ -9,7 +9,7 @@ from tests.contracts.tracers import LENGTHS, PREDICTING, SOURCE_LENGTHS, TRACERS
 from trivium.adapters.answering import Answering
 from trivium.adapters.attach import adapter_parameters
 from trivium.adapters.bottleneck import BottleneckConfig
-from trivium.adapters.extended_lora import ExtendedLoRAConfig
+from trivium.adapters.extended import ExtendedIA3Config, ExtendedLoRAConfig
 from trivium.adapters.ia3 import IA3Config
 from trivium.adapters.llama_adapter import LlamaAdapterConfig
 from trivium.adapters.lora import LoRAConfig
@@ -90,7 +90,9 @@ CASES: tuple[AdapterCase, ...] = (
         plain=False,
     ),
     AdapterCase(tracer="gpt2", config=IA3Config(targets=("c_attn", "mlp.c_proj"), feedforward=("mlp.c_proj",))),
-    AdapterCase(tracer="llama", config=IA3Config()),
+    AdapterCase(tracer="llama", config=IA3Config(), plain=False),
+    AdapterCase(tracer="deepseek_v3", config=IA3Config(), plain=False),
+    AdapterCase(tracer="modular shaw memory", config=IA3Config(), plain=False),
     AdapterCase(tracer="bert", config=LoRAConfig(rank=2, targets=r".*\.encoder\..*|.*transform.*")),
     AdapterCase(tracer="bert", config=LoRAConfig(rank=2, targets=("word_embeddings", "value")), merges=False),
     AdapterCase(
@@ -143,7 +145,17 @@ CASES: tuple[AdapterCase, ...] = (
     AdapterCase(tracer="gemma2", config=TrainedTokensConfig(tokens=_TOKENS)),
     AdapterCase(tracer="lstm tied", config=TrainedTokensConfig(tokens=_TOKENS)),
     AdapterCase(tracer="llama", config=ExtendedLoRAConfig(copies=_HEAD, tokens=TrainedTokensConfig(tokens=_TOKENS))),
-    AdapterCase(tracer="cohere", config=ExtendedLoRAConfig(lora=_ALL, tokens=TrainedTokensConfig(tokens=_TOKENS))),
+    AdapterCase(tracer="cohere", config=ExtendedLoRAConfig(update=_ALL, tokens=TrainedTokensConfig(tokens=_TOKENS))),
+    AdapterCase(tracer="llama", config=ExtendedIA3Config(copies=_HEAD), plain=False),
+    AdapterCase(
+        tracer="gpt2",
+        config=ExtendedLoRAConfig(update=LoRAConfig(rank=2, targets=("c_attn", "wte")), tied=True),
+        plain=False,
+    ),
+    AdapterCase(
+        tracer="cohere",
+        config=ExtendedLoRAConfig(update=_ALL, copies=TrainedCopyConfig(modules=("embed_tokens",)), tied=True),
+    ),
     AdapterCase(tracer="electra", config=TrainedTokensConfig(tokens=_TOKENS)),
     AdapterCase(tracer="bart", config=TrainedTokensConfig(tokens=_TOKENS)),
 )
@@ -176,9 +188,12 @@ IMPOSSIBLE: tuple[tuple[str, AdapterConfig, str], ...] = (
     ("gpt2", TrainedTokensConfig(tokens=(3,), head=True), "no output head of this model"),
     (
         "llama",
-        ExtendedLoRAConfig(lora=LoRAConfig(rank=2, targets=("lm_head",)), copies=TrainedCopyConfig()),
+        ExtendedLoRAConfig(update=LoRAConfig(rank=2, targets=("lm_head",)), copies=TrainedCopyConfig()),
         "for the same module",
     ),
+    ("gpt2", ExtendedLoRAConfig(update=LoRAConfig(rank=2, targets=("c_attn",)), tied=True), "nothing that is tied"),
+    ("llama", ExtendedLoRAConfig(update=LoRAConfig(rank=2, targets=("embed_tokens",)), tied=True), "leave tied out"),
+    ("lstm", IA3Config(), "no layers that make them"),
 )
 """Tracers, configurations that cannot be attached to them, and what the error says."""
 

@@ -370,9 +370,9 @@ def test_learns_a_toy_task(tracer: Tracer) -> None:
             untouched = {name for name, p in model.named_parameters() if p.grad is None}
             assert all(name.startswith(unused) for name in untouched), untouched
         optimiser.step()
-        if mean.item() < 0.05:
-            break
-    assert mean.item() < 0.1
+        if mean.item() < 0.1:
+            return
+    pytest.fail(f"a loss of {mean.item():.3f} after 150 steps")
 
 
 def toy_loss(tracer: Tracer, model: nn.Module) -> Loss:

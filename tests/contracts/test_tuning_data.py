@@ -19,7 +19,7 @@ from trivium import tokenizers
 from trivium.data.batches import CausalBatch
 from trivium.data.example_forms import Record
 from trivium.data.examples import Example, ExamplesSource
-from trivium.data.task_mixture import MixedExamplesSource
+from trivium.data.task_mixture import Batching, MixedExamplesSource
 from trivium.lm.chat import chat_prompt
 from trivium.lm.local import LocalModel
 from trivium.recipes.examples import encode_record
@@ -101,7 +101,7 @@ def test_a_mixture_learns_every_end_too() -> None:
     tasks = {"chat": encoded(tokenizer, "pair", "chat"), "plain": encoded(tokenizer, "pair", "plain")}
     size = tokenizer.vocabulary_size
     rates = {"chat": 1.0, "plain": 1.0}
-    source = MixedExamplesSource(tasks, rates=rates, vocabulary_size=size, context_tokens=512, rows=2)
+    source = MixedExamplesSource(tasks, rates, Batching(vocabulary_size=size, context_tokens=512, rows=2))
     for _ in range(8):
         batch = next(source)
         assert batch.segments is not None

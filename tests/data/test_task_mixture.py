@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from trivium.data.examples import Example, ExamplesSource
-from trivium.data.task_mixture import MixedExamplesSource, TaskMixture, mixing_rates
+from trivium.data.task_mixture import Batching, MixedExamplesSource, RateOf, TaskMixture, mixing_rates
 from trivium.errors import ConfigError, DataError
 
 LONG, SHORT = 10, 40
@@ -20,9 +20,15 @@ def examples(first: int, number: int, length: int) -> list[Example]:
 TASKS = {"long": examples(LONG, 30, 5), "short": examples(SHORT, 90, 1)}
 
 
-def source(tasks: dict[str, list[Example]] = TASKS, **options) -> MixedExamplesSource:
-    settings = {"rates": dict.fromkeys(tasks, 1.0), "vocabulary_size": 96, "context_tokens": 12, "rows": 4, **options}
-    return MixedExamplesSource(tasks, **settings)
+def source(
+    tasks: dict[str, list[Example]] = TASKS,
+    rates: dict[str, float] | None = None,
+    *,
+    rate_of: RateOf = "examples",
+    **options: int,
+) -> MixedExamplesSource:
+    batching = Batching(**{"vocabulary_size": 96, "context_tokens": 12, "rows": 4, **options})
+    return MixedExamplesSource(tasks, rates or dict.fromkeys(tasks, 1.0), batching, rate_of=rate_of)
 
 
 def test_shares_as_t5_has_them() -> None:
@@ -91,6 +97,7 @@ def test_every_example_of_a_task_comes_once_a_pass() -> None:
         seen[int(next(mixed).tokens[0, 1])] += 1
     assert {seen[LONG + n] for n in range(8)} == {2}
     assert mixed.batches_for("a") == pytest.approx(16)
+    assert mixed.batches_for("a", "b") == pytest.approx(32)
     assert mixed.passes["b"] == pytest.approx(2 / 3, abs=0.1)
     assert mixed.batches_per_epoch == 32
 
@@ -130,7 +137,6 @@ def test_what_does_not_fit_is_told_with_its_task() -> None:
     tasks = {"long": [*TASKS["long"], *examples(LONG, 1, 30)], "short": TASKS["short"]}
     with pytest.raises(DataError, match=r"(?s)longer than the context.*task long"):
         source(tasks)
-    assert source(tasks, drop_long=True).dropped == {"long": 1, "short": 0}
     with pytest.raises(DataError, match=r"(?s)no examples.*task none"):
         source({"long": TASKS["long"], "none": []})
     with pytest.raises(ConfigError, match="no weight"):

@@ -7,8 +7,12 @@ import pytest
 
 import trivium
 from trivium import tokenizers
+from trivium.adapters.attach import attach
+from trivium.adapters.lora import LoRAConfig
+from trivium.checkpoints.adapter_folder import save_adapter
+from trivium.checkpoints.model_folder import load_model
 from trivium.cli import main as cli
-from trivium.errors import ConfigError
+from trivium.errors import ConfigError, Unsupported
 from trivium.lm.load import save
 from trivium.lm.local import LocalModel
 from trivium.lm.trace import trace
@@ -66,7 +70,12 @@ def test_on_the_command_line(base: pathlib.Path, tmp_path: pathlib.Path, capsys:
     assert json.loads(capsys.readouterr().out)["pieces"] == 5
 
 
-def test_what_is_refused(base: pathlib.Path):
+def test_what_is_refused(base: pathlib.Path, tmp_path: pathlib.Path):
+    network = load_model(base / "model")
+    attach(network, "mine", LoRAConfig(rank=2))
+    save_adapter(tmp_path / "adapter", network, "mine", base=str(base / "model"))
+    with pytest.raises(Unsupported, match=r"this is an adapter[\s\S]*trivium merge"):
+        extend(ExtendConfig(model=tmp_path / "adapter", text=(base / "german.txt",)))
     with pytest.raises(ConfigError, match="no text"):
         ExtendConfig(model=base, text=())
     with pytest.raises(ConfigError, match="at least 1"):

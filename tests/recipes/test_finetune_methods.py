@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +11,21 @@ import pytest
 import torch
 
 import trivium
-from tests.recipes.texts import write_pairs
+from tests.recipes.texts import write_pairs, write_tasks
 from tests.recipes.tuning import said, tuned
 from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.prefix import PrefixConfig
 from trivium.adapters.selective import SelectiveConfig
 from trivium.checkpoints.tensors import TensorFile
-from trivium.errors import ConfigError, DataError
+from trivium.errors import ConfigError, DataError, Unsupported
 from trivium.lm.trace import trace
 from trivium.recipes.finetune_config import FinetuneConfig
 from trivium.recipes.forgetting import ForgettingConfig
 from trivium.recipes.method_config import WAYS, MethodName
+from trivium.recipes.mixing import MixingConfig
 from trivium.recipes.rehearsal import RehearsalConfig
 from trivium.recipes.retention import RetentionConfig
+from trivium.recipes.training import TrainingConfig
 from trivium.training.private_gradients import PrivacyConfig
 from trivium.training.schedules import ScheduleConfig
 
@@ -119,6 +122,21 @@ def test_what_the_model_cannot_have_is_refused_and_leaves_no_run(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("method", [*SELECTIVE, "lora", "prefix"])
+def test_what_trains_only_some_of_a_model_is_not_sharded(
+    method: MethodName, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Gradual unfreezing among it, which is full fine-tuning that does not begin with all; before any work."""
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    settings = {"selective": SelectiveConfig(unfreeze_every_steps=2)} if method == "full" else {}
+    missing = tmp_path / "missing"
+    sharded = TrainingConfig(several_processes="shard")
+    with pytest.raises(Unsupported, match=rf"only some is trained is not sharded[\s\S]*method {re.escape(method)}"):
+        tuned(missing, missing, tmp_path, method, training=sharded, **settings)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_rate_is_that_of_the_method_unless_one_is_given(
     gpt2: pathlib.Path, pairs: pathlib.Path, tmp_path: pathlib.Path
 ):
@@ -142,14 +160,21 @@ def test_what_was_forgotten_is_measured(gpt2: pathlib.Path, pairs: pathlib.Path,
     assert loss["after"] < loss["before"] and told["text"]["bits_per_byte"]["before"] > 0
 
 
-def test_what_is_rehearsed_and_held_is_trained_with(gpt2: pathlib.Path, pairs: pathlib.Path, tmp_path: pathlib.Path):
+def test_what_is_mixed_rehearsed_and_held_is_trained_with(
+    gpt2: pathlib.Path, pairs: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    """... and how often each was read is told."""
     old = write_pairs(tmp_path / "old.jsonl", 20)
     held = {"rehearsal": RehearsalConfig(share=0.5, data=(old,)), "retention": RetentionConfig(kept_close=0.1)}
+    data = write_tasks(tmp_path / "tasks.jsonl", pairs)
     plain = tuned(gpt2, pairs, tmp_path, "lora", run="plain")
-    with_both = tuned(gpt2, pairs, tmp_path, "lora", run="both", **held)
-    losses = [run.metrics()[-1]["loss"] for run in (plain, with_both)]
+    assert "passes" not in capsys.readouterr().err
+    mixed = tuned(gpt2, data, tmp_path, "lora", run="mixed", mixing=MixingConfig(temperature=3.0), **held)
+    losses = [run.metrics()[-1]["loss"] for run in (plain, mixed)]
     assert losses[0] != losses[1]
-    assert with_both.config["rehearsal"]["share"] == 0.5
+    assert mixed.config["rehearsal"]["share"] == 0.5 and mixed.config["mixing"]["temperature"] == 3
+    assert re.search(r"passes (small|large) [\d.]+; (small|large) [\d.]+; rehearsed [\d.]+", capsys.readouterr().err)
+    assert "rehearsed 0." in mixed.report.read_text()
 
 
 def test_private_training_says_what_it_spent(gpt2: pathlib.Path, pairs: pathlib.Path, tmp_path: pathlib.Path):
@@ -159,4 +184,7 @@ def test_private_training_says_what_it_spent(gpt2: pathlib.Path, pairs: pathlib.
     assert "epsilon" in run.report.read_text()
     both = {"privacy": PrivacyConfig(epsilon=8.0), "rehearsal": RehearsalConfig(share=0.5)}
     with pytest.raises(ConfigError, match="counted among the examples"):
+        tuned(gpt2, pairs, tmp_path, "lora", run="both", **both)
+    both = {"privacy": PrivacyConfig(epsilon=8.0), "mixing": MixingConfig(balance="label")}
+    with pytest.raises(ConfigError, match="reads every example equally often"):
         tuned(gpt2, pairs, tmp_path, "lora", run="both", **both)

@@ -50,8 +50,6 @@ def test_another_base_is_refused(gpt2: pathlib.Path, pairs: pathlib.Path, tmp_pa
     assert trivium.load(tmp_path / "other", adapter=run.folder, any_base=True).generate("a", max_new_tokens=1)
     shutil.copytree(gpt2, tmp_path / "copy")
     assert trivium.load(tmp_path / "copy", adapter=run.folder).generate("a", max_new_tokens=1)
-    with pytest.raises(Unsupported, match="trivium merge"):
-        tuned(run.folder, pairs, tmp_path, "lora")
 
 
 def test_a_base_that_is_not_there_is_told_and_one_that_moved_along_is_found(

@@ -9,6 +9,7 @@ import torch
 
 import trivium
 from tests.recipes.resuming import assert_resumes_bit_for_bit
+from tests.recipes.texts import write_tasks
 from tests.recipes.tuning import tuned
 from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.prefix import PrefixConfig
@@ -16,6 +17,8 @@ from trivium.adapters.selective import SelectiveConfig
 from trivium.errors import CheckpointError
 from trivium.recipes import finetune
 from trivium.recipes.method_config import MethodName
+from trivium.recipes.mixing import MixingConfig
+from trivium.recipes.rehearsal import RehearsalConfig
 from trivium.recipes.training import TrainingConfig
 from trivium.training.run import Run
 
@@ -36,11 +39,15 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
+    """What is mixed and rehearsed goes on with it."""
     monkeypatch.setattr(finetune, "write_run_report", lambda *given, **named: None)
     often = TrainingConfig(checkpoint_every_steps=2, evaluate_every_steps=4, log_every_steps=1)
 
+    data = write_tasks(tmp_path / "tasks.jsonl", pairs)
+    mixed = {"mixing": MixingConfig(temperature=3.0), "rehearsal": RehearsalConfig(share=0.2, data=(pairs,))}
+
     def carry_out(**given: Any) -> Run:
-        return tuned(gpt2, pairs, tmp_path, method, steps=9, training=often, **settings, **given)
+        return tuned(gpt2, data, tmp_path, method, steps=9, training=often, **mixed, **settings, **given)
 
     assert_resumes_bit_for_bit(carry_out, monkeypatch)
 

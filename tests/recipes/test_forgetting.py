@@ -9,15 +9,21 @@ import torch
 
 from tests.recipes.texts import write_notes, write_pairs
 from trivium import tokenizers
+from trivium.adapters.bottleneck import BottleneckConfig
+from trivium.adapters.lora import LoRAConfig
+from trivium.adapters.soft_prompt import SoftPromptConfig
 from trivium.checkpoints.provenance import Origin
 from trivium.data.embedded import Entry
 from trivium.data.examples import Example
 from trivium.data.examples_file import read_records
-from trivium.errors import DataError, UserError
+from trivium.errors import ConfigError, DataError, UserError
+from trivium.lm.load import save
 from trivium.lm.local import LocalModel
 from trivium.models.gpt2 import GPT2, GPT2Config
 from trivium.recipes import general_text
 from trivium.recipes.examples import encode_record
+from trivium.recipes.finetune import finetune
+from trivium.recipes.finetune_config import FinetuneConfig
 from trivium.recipes.forgetting import (
     FORGETTING,
     OWN,
@@ -30,6 +36,7 @@ from trivium.recipes.forgetting import (
     hold_out,
     standing,
 )
+from trivium.recipes.method_config import MethodName
 from trivium.reports.forgetting import Compared, forgetting_section
 from trivium.training.run import Run
 
@@ -204,3 +211,49 @@ def test_texts_are_taken_evenly(most: int, expected: int) -> None:
     if expected == 500:
         assert [text[:3] for text in chosen] == ["000", "020", "040", "060", "080"]
     assert general_text.evenly([], most) == []
+
+
+@pytest.mark.parametrize("method", ["full", "soft-prompt", "pissa", "houlsby"])
+def test_before_is_the_base_whatever_the_method_begins_with(
+    model: LocalModel, tmp_path: pathlib.Path, method: MethodName
+) -> None:
+    """Some methods change what the model says from the start: a soft prompt stands before every text."""
+    save(model, tmp_path / "base")
+    notes = write_notes(tmp_path / "notes", 3)
+    measured = ForgettingConfig(text=notes, text_bytes=2000, examples=2)
+    run = finetune(
+        FinetuneConfig(
+            model=tmp_path / "base",
+            data=write_pairs(tmp_path / "pairs.jsonl", 30),
+            method=method,
+            soft_prompt=SoftPromptConfig(tokens=4) if method == "soft-prompt" else SoftPromptConfig(),
+            bottleneck=BottleneckConfig(width=4) if method == "houlsby" else BottleneckConfig(),
+            context_tokens=CONTEXT - 4,
+            steps=1,
+            forgetting=measured,
+            output=tmp_path,
+        )
+    )
+    told = json.loads((run.folder / FORGETTING).read_text())["text"]["bits_per_byte"]["before"]
+    held = hold_out(measured, model, own=(), prompt_format="chat", context_tokens=CONTEXT - 4)
+    assert held is not None
+    assert told == pytest.approx(standing(model, held).bits_per_byte, rel=1e-6)
+
+
+def test_what_a_method_cannot_be_is_refused_before_anything_is_measured(
+    model: LocalModel, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(model, tmp_path / "base")
+    monkeypatch.setattr("trivium.recipes.finetune.standing", lambda *_: pytest.fail("measured"))
+    with pytest.raises(ConfigError, match="nothing_of_that_name"):
+        finetune(
+            FinetuneConfig(
+                model=tmp_path / "base",
+                data=write_pairs(tmp_path / "pairs.jsonl", 30),
+                method="lora",
+                lora=LoRAConfig(targets=("nothing_of_that_name",)),
+                context_tokens=CONTEXT,
+                steps=1,
+                output=tmp_path,
+            )
+        )

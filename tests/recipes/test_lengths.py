@@ -31,8 +31,9 @@ def test_long_examples_are_refused():
 
 @pytest.mark.parametrize("too_long", ["drop", "cut"])
 def test_nothing_left_is_an_error(too_long):
-    with pytest.raises(DataError, match="1 of 1 examples are longer"):
+    with pytest.raises(DataError, match="1 of 1 examples are longer") as error:
         fitted([LONG_PROMPT], 2, too_long)
+    assert ("too_long to cut" in str(error.value)) == (too_long == "drop"), "nobody is told to do what was done"
 
 
 @pytest.mark.parametrize("too_long", ["drop", "cut", "refuse"])

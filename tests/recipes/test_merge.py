@@ -14,10 +14,11 @@ from tests.cli.tiny import write_model
 from trivium.adapters.attach import adapter_parameters, attach
 from trivium.adapters.combine import CombinationConfig
 from trivium.adapters.lora import LoRAConfig
+from trivium.adapters.prefix import PrefixConfig
 from trivium.checkpoints.adapter_folder import save_adapter
 from trivium.checkpoints.model_folder import load_model, save_folder
 from trivium.cli import main as cli
-from trivium.errors import CheckpointError, ConfigError, UserError
+from trivium.errors import CheckpointError, ConfigError, Unsupported, UserError
 from trivium.lm.trace import trace
 from trivium.recipes.merge import MergeConfig, merge
 
@@ -126,6 +127,28 @@ def test_what_is_refused(base: pathlib.Path, tmp_path: pathlib.Path):
     with pytest.raises(CheckpointError, match="not of one architecture"):
         merge(MergeConfig(models=(base, tmp_path / "deep"), output=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_is_merged_into_no_other_base(base: pathlib.Path, tmp_path: pathlib.Path):
+    """By the hash of the weights, in 4 bits too (unsloth-zoo #810, peft #2321), unless it is said that they will do."""
+    one, other = adapter(base, tmp_path / "one", 1), tuned(base, tmp_path / "other", 2)
+    for quantised in (False, True):
+        with pytest.raises(CheckpointError, match=r"made for other weights[\s\S]*--any-base"):
+            merge(MergeConfig(adapters=(one,), base=other, quantised=quantised, output=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    merge(MergeConfig(adapters=(one,), base=other, any_base=True, output=tmp_path / "out"))
+    assert trivium.load(tmp_path / "out").tokenizer is not None
+
+
+def test_what_weights_cannot_hold_is_named_by_its_folder(base: pathlib.Path, tmp_path: pathlib.Path):
+    network = load_model(base)
+    attach(network, "mine", PrefixConfig(tokens=2))
+    save_adapter(tmp_path / "prefix", network, "mine", base=str(base))
+    with pytest.raises(Unsupported, match=r"prefix cannot be merged[\s\S]*received: .*prefix[\s\S]*trivium chat"):
+        merge(MergeConfig(adapters=(tmp_path / "prefix",), output=tmp_path / "out"))
+    one = adapter(base, tmp_path / "one", 1)
+    with pytest.raises(Unsupported, match=r"only plain LoRAs[\s\S]*received: .*prefix: prefix"):
+        merge(MergeConfig(adapters=(one, tmp_path / "prefix"), into="adapter", output=tmp_path / "out"))
 
 
 def test_on_the_command_line(base: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):

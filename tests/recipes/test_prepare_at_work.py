@@ -138,11 +138,12 @@ PARAGRAPHS = ParagraphConfig(boilerplate_documents=5)
 @pytest.mark.parametrize(
     ("duplicates", "kills"),
     [
-        (DuplicatesConfig(repeated_paragraphs=True, paragraphs=PARAGRAPHS), 20),
+        (DuplicatesConfig(repeated_paragraphs=True, paragraphs=PARAGRAPHS), 8),
         (DuplicatesConfig(passage_characters=60), 6),
         (DuplicatesConfig(repeated_paragraphs=True, paragraphs=PARAGRAPHS, passage_characters=60), 6),
+        pytest.param(DuplicatesConfig(repeated_paragraphs=True, paragraphs=PARAGRAPHS), 20, marks=pytest.mark.slow),
     ],
-    ids=["paragraphs", "passages", "both"],
+    ids=["paragraphs", "passages", "both", "many kills"],
 )
 def test_a_killed_preparation_goes_on_where_it_stopped(
     source: Path, tmp_path: Path, small_units: None, duplicates: DuplicatesConfig, kills: int

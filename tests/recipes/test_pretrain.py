@@ -17,6 +17,7 @@ from trivium.errors import ConfigError, StorageError, UserError
 from trivium.models import ARCHITECTURES
 from trivium.models import architecture as trivium_architecture
 from trivium.recipes.language_model import ModelConfig, build_model
+from trivium.recipes.prepare import PrepareConfig, prepare
 from trivium.recipes.pretrain import BatchConfig, PretrainConfig, VocabularyConfig, pretrain, pretraining_job
 from trivium.recipes.training import TrainingConfig
 from trivium.training.learners.supervised import SupervisedLearner
@@ -30,6 +31,13 @@ LEFT_TO_RIGHT = [each.name for each in ARCHITECTURES if each.kind in ("decoder",
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return write_notes(tmp_path_factory.mktemp("text") / "notes")
+
+
+@pytest.fixture(scope="module")
+def prepared(notes: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("prepared") / "data"
+    prepare(PrepareConfig(sources=(str(notes),), output=folder, vocabulary_size=300), silent=True)
+    return folder
 
 
 def recipe(notes: pathlib.Path, output: pathlib.Path, **changes) -> PretrainConfig:
@@ -51,10 +59,10 @@ def final_weights(run: Run) -> dict:
 
 
 @pytest.mark.parametrize("architecture", LEFT_TO_RIGHT)
-def test_every_architecture_that_reads_left_to_right(architecture: str, notes: pathlib.Path, tmp_path: pathlib.Path):
+def test_every_architecture_that_reads_left_to_right(architecture: str, prepared: pathlib.Path, tmp_path: pathlib.Path):
     heads = 2 if trivium_architecture(architecture).kind == "decoder" else None
     model = ModelConfig(architecture=architecture, width=32, layers=1, heads=heads)
-    run = pretrain(recipe(notes, tmp_path, model=model))
+    run = pretrain(recipe(prepared, tmp_path, model=model))
     rows = run.metrics()
     assert rows[-1]["step"] == 8 and rows[-1]["validation_loss"] < rows[0]["loss"]
     opened = trivium.load(run.folder)

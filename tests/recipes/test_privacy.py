@@ -1,6 +1,7 @@
 """Private training through the one trainer, and the guarantee that is told with it."""
 
 import json
+import math
 import pathlib
 
 import pytest
@@ -12,7 +13,7 @@ from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.sites import ALL_LINEAR
 from trivium.data.examples import Example
 from trivium.models.gpt2 import GPT2, GPT2Config
-from trivium.recipes.privacy import PRIVACY, keep_statement, privacy_of, private_source, statement
+from trivium.recipes.privacy import PRIVACY, keep_statement, privacy_of, private_source, statement, told_apart
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.privacy_accountant import epsilon
 from trivium.training.private_gradients import PrivacyConfig
@@ -44,3 +45,10 @@ def test_the_guarantee_is_told_for_the_steps_that_were_done(tmp_path: pathlib.Pa
     assert told["epsilon"] == epsilon(sample_rate=0.1, noise=privacy.noise, steps=40, delta=1e-4) < 4.0
     assert statement(privacy, 100)["epsilon"] == pytest.approx(4.0, abs=1e-3)
     assert f"epsilon {told['epsilon']:.3g} at delta 0.0001" in section.body and "Poisson" in section.body
+
+
+def test_how_often_the_best_test_is_right() -> None:
+    """By hand, and at the ends: guessing, certainty, and an epsilon whose exponential no float holds."""
+    assert told_apart(1.0, 0.01) == pytest.approx((math.e + 0.01) / (math.e + 1))
+    assert told_apart(0.0, 0.0) == 0.5 and told_apart(0.0, 1.0) == 1 and told_apart(1e6, 0.0) == 1
+    assert told_apart(8.0, 0.0) > 0.999, "which is nearly everything, and is to be said so"

@@ -1,5 +1,6 @@
-"""The quickstart from end to end on little text: every stage, the report, and a second run beside the first."""
+"""The quickstart from end to end on little text: every stage, broken off and resumed, the report, a second run."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -47,11 +48,37 @@ def entries() -> list[Entry]:
     ]
 
 
+def weights_of_the_base(config: QuickstartConfig) -> pathlib.Path:
+    return config.output / "quickstart" / "base" / "checkpoints" / "last" / "model.safetensors"
+
+
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def broken_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[QuickstartConfig, int]:
+    """A run that ended between training and its report, and when its base was written."""
+    config = QuickstartConfig(steps=12, minutes=0.5, output=tmp_path_factory.mktemp("runs"))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "embedded_entries", entries)
-        return quickstart(QuickstartConfig(steps=12, minutes=0.5, output=tmp_path_factory.mktemp("runs")))
+        patch.setattr(recipe, "gather", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quickstart(config)
+    return config, weights_of_the_base(config).stat().st_mtime_ns
+
+
+@pytest.fixture(scope="module")
+def embedded(broken_off: tuple[QuickstartConfig, int]) -> Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "embedded_entries", entries)
+        return quickstart(dataclasses.replace(broken_off[0], resume=True))
+
+
+def test_resuming_does_only_what_is_left(broken_off: tuple[QuickstartConfig, int], embedded: Run):
+    config, written = broken_off
+    assert embedded.folder.name == "quickstart" and embedded.report.is_file()
+    assert weights_of_the_base(config).stat().st_mtime_ns == written
 
 
 def test_the_report_has_every_section(embedded: Run):
@@ -90,22 +117,6 @@ def test_own_text_and_a_second_run_beside_the_first(tmp_path: pathlib.Path, caps
     assert "Taught to summarise" not in first.report.read_text(encoding="utf-8")
     said = capsys.readouterr()
     assert "trivium chat" in said.err and "make quickstart DATA=folder" in said.err and not said.out
-
-
-def test_resuming_does_only_what_is_left(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
-    config = QuickstartConfig(data=write_notes(tmp_path / "notes"), steps=8, minutes=0.3, output=tmp_path / "runs")
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(recipe, "gather", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            quickstart(config)
-    weights = tmp_path / "runs" / "quickstart" / "base" / "checkpoints" / "last" / "model.safetensors"
-    before = weights.stat().st_mtime_ns
-    run = quickstart(QuickstartConfig(**{**vars(config), "resume": True}))
-    assert run.folder.name == "quickstart" and run.report.is_file() and weights.stat().st_mtime_ns == before
 
 
 def test_too_little_text_is_refused_before_anything_is_measured(

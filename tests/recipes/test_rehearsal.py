@@ -1,18 +1,15 @@
-"""Rehearsal: its share of the tokens, whole texts in windows, and the same again after a stop."""
+"""Rehearsal: examples and texts, whole texts in windows."""
 
-import itertools
 import pathlib
 
 import pytest
 
 from tests.recipes.texts import write_notes, write_pairs
 from trivium import tokenizers
-from trivium.data.examples import Example
 from trivium.errors import ConfigError, DataError
 from trivium.lm.local import LocalModel
 from trivium.models.gpt2 import GPT2, GPT2Config
-from trivium.recipes.rehearsal import NEW, OLD, RehearsalConfig, old_examples, rehearsed, text_examples
-from trivium.runtime.processes import place
+from trivium.recipes.rehearsal import RehearsalConfig, old_examples, text_examples
 
 CONTEXT = 32
 
@@ -24,35 +21,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LocalModel:
     tokenizer = tokenizers.train(texts, kind="byte_bpe", vocabulary_size=300)
     size = tokenizer.vocabulary_size
     return LocalModel(GPT2(GPT2Config(vocabulary_size=size, width=16, layers=1, heads=2)), tokenizer)
-
-
-def source_of(config: RehearsalConfig, old: list[Example], **settings):
-    new = [Example.of([1, 2, 3], [10 + number % 5] * 6, end_id=0) for number in range(50)]
-    options = {"vocabulary_size": 300, "context_tokens": CONTEXT, "rows": 8, "seed": 0, "here": place()} | settings
-    return rehearsed(config, new, old, **options)
-
-
-def test_its_share_is_one_of_tokens() -> None:
-    old = [Example(ids=[200] * 33, trained=[False] + [True] * 32) for _ in range(30)]
-    source = source_of(RehearsalConfig(share=0.25), old)()
-    tokens = {NEW: 0, OLD: 0}
-    for batch in itertools.islice(source, 50):
-        for row, length in zip(batch.tokens, batch.lengths.tolist(), strict=True):
-            tokens[OLD if int(row[0]) == 200 else NEW] += length
-    assert tokens[OLD] / sum(tokens.values()) == pytest.approx(0.25, abs=0.02)
-
-
-def test_it_goes_on_the_same() -> None:
-    old = [Example(ids=[200 + n] * 10, trained=[False] + [True] * 9) for n in range(30)]
-    make = source_of(RehearsalConfig(share=0.3), old)
-    whole = [next(source) for source in [make()] for _ in range(8)]
-    parts = make()
-    for _ in range(5):
-        next(parts)
-    again = make()
-    again.load_state_dict(parts.state_dict())
-    for expected, found in zip(whole[5:], (next(again) for _ in range(3)), strict=True):
-        assert (expected.tokens == found.tokens).all() and (expected.mask == found.mask).all()
 
 
 def test_texts_in_windows_train_every_token_once(model: LocalModel) -> None:

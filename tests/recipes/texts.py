@@ -45,3 +45,11 @@ def write_pairs(path: pathlib.Path, count: int = 60) -> pathlib.Path:
             word = chance.choice(_WORDS)
             file.write(json.dumps({"prompt": f"{word} {number}", "completion": f"The {word} follows."}) + "\n")
     return path
+
+
+def write_tasks(path: pathlib.Path, pairs: pathlib.Path) -> pathlib.Path:
+    """The same pairs of two tasks, of which one is four times as large as the other."""
+    lines = [json.loads(line) for line in pairs.read_text(encoding="utf-8").splitlines()]
+    tasks = ["large" if number % 5 else "small" for number in range(len(lines))]
+    path.write_text("".join(json.dumps({**line, "task": task}) + "\n" for line, task in zip(lines, tasks, strict=True)))
+    return path

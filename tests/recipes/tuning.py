@@ -36,10 +36,12 @@ def write_gpt2(folder: pathlib.Path, text: str) -> pathlib.Path:
     return folder
 
 
-def tuned(base: pathlib.Path, data: pathlib.Path, output: pathlib.Path, method: MethodName, **settings: Any) -> Run:
+def tuned(
+    base: pathlib.Path, data: pathlib.Path, output: pathlib.Path, method: MethodName | None, **settings: Any
+) -> Run:
     """A run of four steps, unless `settings` say otherwise."""
     options: dict[str, Any] = {"steps": 4, "rows": 2, "context_tokens": 64, "prompt_format": "plain"}
-    options |= {"forgetting": ForgettingConfig(measure=False)} | _NEEDED.get(method, {}) | settings
+    options |= {"forgetting": ForgettingConfig(measure=False)} | _NEEDED.get(method or "full", {}) | settings
     return finetune(FinetuneConfig(model=base, data=data, output=output, method=method, **options))
 
 

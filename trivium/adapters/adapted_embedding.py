@@ -1,6 +1,6 @@
 """A table of token vectors under low-rank updates: E + s (B A)^T, A a column a token.
 
-A head that shares the table keeps the base's (so does PEFT): to it the update would be another one.
+A head that shares the table keeps the base's, as in PEFT, unless it is told to share the update too (`SharedUpdate`).
 """
 
 import torch
@@ -20,15 +20,28 @@ class EmbeddingUpdate(nn.Module):
 
     def __init__(self, site: Site, config: LoRAConfig, like: Tensor) -> None:
         super().__init__()
-        self.theirs, self.tied = site.theirs, site.tied
+        self.theirs, self.head_goes_without = site.theirs, site.tied
         rank, self.scale = config.size(site)
         self.A = nn.Parameter(like.new_zeros(rank, site.width))
         self.B = nn.Parameter(like.new_empty(site.rows, rank))
         nn.init.normal_(self.B)
+        self._whole: tuple[nn.Parameter, ...] = ()
 
     def forward(self, tokens: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
         """What is added to the vectors of ``tokens``."""
         return linear(nn.functional.embedding(tokens, self.A.t()), self.B * self.scale)
+
+    def merged(self, table: Float[Tensor, "V D"]) -> nn.Parameter:
+        """``table`` with the update folded in, in fp32 at least; all who ask until ``unmerge`` get the same one."""
+        if not self._whole:
+            wide = torch.promote_types(table.dtype, torch.float32)
+            change = (self.B.to(wide) @ self.A.to(wide) * self.scale).t()
+            self._whole = (nn.Parameter((table.to(wide) + change).to(table.dtype), requires_grad=False),)
+        return self._whole[0]
+
+    def unmerge(self) -> None:
+        """Forget what ``merged`` made."""
+        self._whole = ()
 
 
 class AdaptedEmbedding(Holder):
@@ -56,11 +69,11 @@ class AdaptedEmbedding(Holder):
 
     @torch.no_grad()
     def merge(self, name: str) -> None:
-        """Fold the update into the table, in fp32 at least; ``Unsupported`` where the output head has the same one."""
+        """Fold the update into the table; ``Unsupported`` where the output head has the same one without the update."""
         assert self.unmerged is None
         update = self.updates[name]
         assert isinstance(update, EmbeddingUpdate)
-        if update.tied:
+        if update.head_goes_without:
             raise Unsupported(
                 "an update of an embedding that the output head shares cannot be merged",
                 received=update.theirs,
@@ -68,15 +81,16 @@ class AdaptedEmbedding(Holder):
                 fix="use the adapter unmerged",
             )
         old = self.base.weight
-        wide = torch.promote_types(old.dtype, torch.float32)
-        change = (update.B.to(wide) @ update.A.to(wide) * update.scale).t()
         merged = nn.Embedding(old.shape[0], old.shape[1], device="meta")
-        merged.weight = nn.Parameter((old.to(wide) + change).to(old.dtype), requires_grad=False)
+        merged.weight = update.merged(old)
         self.base, self.unmerged = merged, self.base
 
     def unmerge(self) -> None:
         assert self.unmerged is not None
         self.base, self.unmerged = self.unmerged, None
+        for update in self.updates.children():
+            assert isinstance(update, EmbeddingUpdate)
+            update.unmerge()
 
 
 def adapted_embedding(model: nn.Module, path: str, adapters: AdapterSet) -> AdaptedEmbedding:

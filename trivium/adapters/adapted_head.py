@@ -1,19 +1,20 @@
 """The output head under low-rank updates: logits of (W + s B A) h, in the chunks of the head itself."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trivium.adapters.adapter_set import AdapterSet, Routing
+from trivium.adapters.head_holder import HeadHolder
 from trivium.adapters.holder import Holder, held
 from trivium.adapters.lora import LowRankUpdate
-from trivium.errors import Unsupported
+from trivium.adapters.shared_table import SharedUpdate
 from trivium.nn.head import OutputHead
 from trivium.nn.linear import linear
 
 
-class AdaptedHead(Holder):
-    """A frozen output head, its matrix its own, and the updates of any number of adapters.
+class AdaptedHead(HeadHolder):
+    """A frozen output head and the updates of any number of adapters.
 
     A call is one of the head with the matrix [W, s B] for [h, A h], which is formed for it: the chunked losses of
     `OutputHead` then hold as they are.
@@ -24,72 +25,46 @@ class AdaptedHead(Holder):
         self.base: OutputHead = base
         self.unmerged: OutputHead | None = None
 
-    def add(self, name: str, update: LowRankUpdate) -> None:
+    def add(self, name: str, update: LowRankUpdate | SharedUpdate) -> None:
         """The part of the adapter ``name``."""
         self.updates[name] = update
 
-    def forward(
-        self,
-        hidden: Float[Tensor, "... D"],
-        targets: Int[Tensor, "..."] | None = None,
-        weights: Float[Tensor, "..."] | None = None,
-        reduce: bool = False,
-        smoothing: float | None = None,
-        normaliser: bool = False,
-    ) -> Float[Tensor, "..."]:
-        """As `OutputHead`. ``Unsupported`` for a sum over rows that have different adapters."""
-        routing = self.routing
-        if routing.rows is None:
-            name = routing.active
-            plain = name is None or name not in self.updates or name == routing.merged
-            return self._of(None if plain else name, hidden, targets, weights, reduce, smoothing, normaliser)
-        names = {name: index.shape[0] for name, index in routing.rows.items() if name in self.updates and len(index)}
-        if not names or routing.extent in names.values():
-            return self._of(next(iter(names), None), hidden, targets, weights, reduce, smoothing, normaliser)
-        if reduce or normaliser:
-            raise Unsupported(
-                "one loss of rows whose output heads have different adapters",
-                received=", ".join(sorted(names)),
-                fix="train one adapter at a time: activate(model, name)",
-            )
-        given = (hidden,) if targets is None else (hidden, targets)
-        return self.changed(lambda name, *rows: self._of(name, *rows[:-1]), *given, self.base(*given))
-
-    logits = OutputHead.logits
-    log_prob = OutputHead.log_prob
-    nll_sum = OutputHead.nll_sum
-    log_normaliser = OutputHead.log_normaliser
-    smoothed_nll_sum = OutputHead.smoothed_nll_sum
-
-    def _of(self, name: str | None, hidden: Tensor, *given: object) -> Tensor:
-        """The head as one adapter has it, or the base's."""
+    def said(self, name: str | None, hidden: Float[Tensor, "... D"], *given: object) -> Float[Tensor, "..."]:
         if name is None:
             return self.base(hidden, *given)
         update = self._update(name)
-        inner = linear(update.dropout(hidden), update.A)
-        weight = torch.cat([self.base.weight, update.B * update.scale], dim=1)
+        a, b = update.factors() if isinstance(update, SharedUpdate) else (update.A, update.B)
+        inner = linear(update.dropout(hidden), a)
+        weight = torch.cat([self.base.weight, b * update.scale], dim=1)
         return torch.func.functional_call(self.base, {"weight": weight}, (torch.cat([hidden, inner], dim=-1), *given))
 
-    def _update(self, name: str) -> LowRankUpdate:
+    def _update(self, name: str) -> LowRankUpdate | SharedUpdate:
         update = self.updates[name]
-        assert isinstance(update, LowRankUpdate)
+        assert isinstance(update, LowRankUpdate | SharedUpdate)
         return update
 
     @torch.no_grad()
     def merge(self, name: str) -> None:
         """Fold the update into the matrix, in fp32 at least; the old one is kept."""
         assert self.unmerged is None
-        old = self.base
-        wide = torch.promote_types(old.weight.dtype, torch.float32)
-        weight = self._update(name).merged(old.weight.to(wide), None)[0].to(old.weight.dtype)
+        old, update = self.base, self._update(name)
+        if isinstance(update, SharedUpdate):
+            weight = update.merged(old.weight)
+        else:
+            wide = torch.promote_types(old.weight.dtype, torch.float32)
+            full = update.merged(old.weight.to(wide), None)[0].to(old.weight.dtype)
+            weight = nn.Parameter(full, requires_grad=False)
         with torch.device("meta"):
             merged = OutputHead(weight.shape[1], weight.shape[0], scale=old.scale, soft_cap=old.soft_cap)
-        merged.weight, merged.bias = nn.Parameter(weight, requires_grad=False), old.bias
+        merged.weight, merged.bias = weight, old.bias
         self.base, self.unmerged = merged, old
 
     def unmerge(self) -> None:
         assert self.unmerged is not None
         self.base, self.unmerged = self.unmerged, None
+        for update in self.updates.children():
+            if isinstance(update, SharedUpdate):
+                update.unmerge()
 
 
 def adapted_head(model: nn.Module, path: str, adapters: AdapterSet) -> AdaptedHead:

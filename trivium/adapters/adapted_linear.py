@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trivium.adapters.adapter_set import AdapterSet, Groups, Routing
+from trivium.adapters.adapter_set import AdapterSet, Groups, Kept, Routing
 from trivium.adapters.holder import Holder, held
 from trivium.adapters.sites import Site
 from trivium.errors import Unsupported
@@ -123,25 +123,35 @@ class AdaptedLinear(Holder):
     def _together(self, x: Float[Tensor, "... D"], y: Float[Tensor, "... F"]) -> Float[Tensor, "... F"] | None:
         """The outputs of all routed rows by batched products, an adapter each.
 
-        None where some adapter adds anything else than B A x, or where rows are long: an adapter at a time is as fast
-        then. For 16 rows of one token, as in decoding, that takes ten operations instead of two hundred.
+        None where some adapter adds anything else than B A x, or where rows are long and would have to be gathered: an
+        adapter at a time is as fast then. For 16 rows of one token, as in decoding, that takes ten operations instead
+        of two hundred.
         """
         routing = self.routing
         assert routing.rows is not None
-        used = {name: index for name, index in routing.rows.items() if name in self.updates and index.shape[0]}
+        used = routing.used.get(self)
+        if used is None:
+            used = {name: index for name, index in routing.rows.items() if name in self.updates and index.shape[0]}
+            routing.used[self] = used
         whole = x.shape[0] == (1 if routing.ragged else routing.extent) and (not routing.ragged or x.dim() == 3)
-        if len(used) < 2 or x.numel() // x.shape[-1] > _FEW_TOKENS * len(used) or not whole:
+        if len(used) < 2 or not whole:
             return None
         names = tuple(used)
+        groups = routing.groups.get(names)
+        if groups is None:
+            groups = routing.groups[names] = Groups.of(list(used.values()), extent=routing.extent)
+        long = x.numel() // x.shape[-1] > _FEW_TOKENS * len(used)
+        if long and (torch.is_grad_enabled() or not groups.in_order):
+            return None
         stacked = self._kept(names, self._stacked)
         if stacked is None:
             return None
-        if names not in routing.groups:
-            routing.groups[names] = Groups.of(list(used.values()))
-        groups = routing.groups[names]
         rows_of_x, rows_of_y = (x[0], y[0]) if routing.ragged else (x, y)
-        taken = rows_of_x[groups.taken]  # [n, m, ..., D]
-        added = stacked.of(taken.flatten(1, -2)).view(-1, *taken.shape[2:-1], self.out_features)
+        taken = rows_of_x.unsqueeze(1) if groups.in_order else rows_of_x[groups.taken]  # [n, m, ..., D]
+        added = stacked.of(taken.flatten(1, -2))
+        if groups.in_order:
+            return y + added.view_as(y)
+        added = added.view(-1, *taken.shape[2:-1], self.out_features)
         return torch.index_add(rows_of_y, 0, groups.rows, added[groups.places]).view_as(y)
 
     def _stacked(self, names: tuple[str, ...]) -> "_Stacked | None":
@@ -171,15 +181,19 @@ class AdaptedLinear(Holder):
 
     def _kept(self, names: tuple[str, ...], make: Callable[[tuple[str, ...]], Made]) -> Made:
         """``make(names)``, made once while nothing is trained: it costs as much as the products themselves."""
-        parameters = [parameter for name in names for parameter in self.updates[name].parameters()]
         joined = self.routing.joined
-        if torch.is_grad_enabled() or any(parameter.is_inference() for parameter in parameters):
+        if torch.is_grad_enabled():
             joined.pop(self, None)
             return make(names)
-        state = [(id(parameter), parameter._version) for parameter in parameters]
-        if self not in joined or joined[self][:2] != (names, state):
-            joined[self] = names, state, make(names)
-        return joined[self][2]
+        kept = joined.get(self)
+        if kept is None or kept.names != names or not kept.holds():
+            joined.pop(self, None)
+            parameters = [parameter for name in names for parameter in self.updates[name].parameters()]
+            if any(parameter.is_inference() for parameter in parameters):  # such do not tell of their changes
+                return make(names)
+            owner = next(part for part in self.updates[names[0]].modules() if part._parameters)
+            joined[self] = kept = Kept(names=names, parameters=parameters, owner=owner, made=make(names))
+        return kept.made
 
     def _inputs(self, name: str, x: Tensor) -> Tensor:
         for update in self.updates_of(name):

@@ -1,14 +1,18 @@
 """What a model with adapters remembers of them: ``model.adapters``."""
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
 from trivium.errors import ConfigError, Unsupported
+
+Made = TypeVar("Made")
+_WRITTEN = operator.attrgetter("_version")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +25,39 @@ class Groups:
     """The k rows, each once."""
     places: Int[Tensor, "_"]
     """Where each of ``rows`` stands in ``taken``, flat; [k]."""
+    in_order: bool
+    """Whether the rows are all there are, one an adapter, in the order of the adapters: nothing is to be gathered."""
 
     @classmethod
-    def of(cls, rows: Sequence[Int[Tensor, "_"]]) -> "Groups":
-        """``rows[i]`` are those of adapter i, at least one each."""
+    def of(cls, rows: Sequence[Int[Tensor, "_"]], *, extent: int) -> "Groups":
+        """``rows[i]`` are those of adapter i, at least one each, of a batch of ``extent``."""
         most = max(index.shape[0] for index in rows)
         taken = torch.stack([torch.cat([index, index[:1].expand(most - index.shape[0])]) for index in rows])
         places = torch.cat([torch.arange(len(index), device=index.device) + i * most for i, index in enumerate(rows)])
-        return cls(taken=taken, rows=torch.cat(list(rows)), places=places)
+        in_order = torch.equal(taken, torch.arange(extent, device=taken.device).unsqueeze(1))
+        return cls(taken=taken, rows=torch.cat(list(rows)), places=places, in_order=in_order)
+
+
+class Kept(Generic[Made]):
+    """What a layer has made of the parameters of some adapters, for as long as these are what they were.
+
+    It is asked at every step of decoding by every layer, so that a microsecond counts.
+    """
+
+    def __init__(self, *, names: tuple[str, ...], parameters: Sequence[nn.Parameter], owner: nn.Module, made: Made):
+        """``owner`` has the first of ``parameters``."""
+        self.names, self.made = names, made
+        self._parameters, self._owned = parameters, owner._parameters
+        (self._key,) = (key for key, own in self._owned.items() if own is parameters[0])
+        self._state = self._present()
+
+    def holds(self) -> bool:
+        """Whether it is still right. A model that moves to another device gets new parameters, all of them at once."""
+        return self._owned[self._key] is self._parameters[0] and self._state == self._present()
+
+    def _present(self) -> list[int]:
+        """Where the numbers lie, and how often they were written to."""
+        return [*map(Tensor.data_ptr, self._parameters), *map(_WRITTEN, self._parameters)]
 
 
 @dataclass
@@ -41,7 +70,9 @@ class Routing:
     """Under ``route``: the row (or, in a ragged step, token) indices of each adapter."""
     groups: dict[tuple[str, ...], "Groups"] = field(default_factory=dict)
     """Under ``route``: ``rows`` once more, as batched products need them; made when first asked for."""
-    joined: dict[nn.Module, Any] = field(default_factory=dict)
+    used: dict[nn.Module, dict[str, Int[Tensor, "N"]]] = field(default_factory=dict)
+    """Under ``route``: of ``rows`` those that have a part in a layer; made when first asked for."""
+    joined: dict[nn.Module, Kept[Any]] = field(default_factory=dict)
     """What layers keep of the adapters they last applied, while nothing is trained; emptied when one is removed."""
     extent: int = 0
     """Under ``route``: how many rows (or tokens) a batch has."""

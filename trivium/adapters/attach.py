@@ -57,6 +57,7 @@ def remove(model: nn.Module, name: str) -> None:
     adapters.made_of.pop(name, None)
     del adapters.configs[name]
     adapters.routing.joined.clear()
+    adapters.routing.used.clear()
     if adapters.routing.active == name:
         adapters.routing.active = None
 

@@ -53,7 +53,10 @@ class Bottleneck(SeatUpdate):
         super().__init__()
         if inner_width > width:
             raise ConfigError(
-                "the bottleneck is wider than the model", received=inner_width, expected=f"at most {width}"
+                "the bottleneck is wider than the model",
+                received=f"width {inner_width}",
+                expected=f"at most {width}, the width of the model",
+                fix=f"set a smaller width, such as {max(1, width // 8)}",
             )
         self.down = nn.Parameter(like.new_empty(inner_width, width))
         self.down_bias = nn.Parameter(like.new_zeros(inner_width))

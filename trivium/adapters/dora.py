@@ -46,9 +46,9 @@ class DecomposedUpdate(LinearUpdate):
         gain = self._gain(weight[self.start : self.start + self.rows])
         update = linear(linear(self.dropout(x), self.A), self.B * (self.scale * gain)[:, None])
         if base.bias is None:
-            return y * gain + update
+            return (y * gain + update).to(y.dtype)
         bias = base.bias[self.start : self.start + self.rows]
-        return (y - bias) * gain + update + bias
+        return ((y - bias) * gain + update + bias).to(y.dtype)
 
     def merged(self, weight: Float[Tensor, "F D"], bias: Float[Tensor, "F"] | None) -> tuple[Tensor, Tensor | None]:
         direction = weight + self.B.to(weight.dtype) @ self.A.to(weight.dtype) * self.scale

@@ -7,7 +7,7 @@ from typing import Any
 from trivium.adapters import (
     adapter_fusion,
     bottleneck,
-    extended_lora,
+    extended,
     ia3,
     llama_adapter,
     low_rank,
@@ -21,7 +21,7 @@ from trivium.adapters import (
 from trivium.adapters.adapter_fusion import AdapterFusionConfig
 from trivium.adapters.adapter_set import Placing
 from trivium.adapters.bottleneck import BottleneckConfig
-from trivium.adapters.extended_lora import ExtendedLoRAConfig
+from trivium.adapters.extended import ExtendedIA3Config, ExtendedLoRAConfig
 from trivium.adapters.ia3 import IA3Config
 from trivium.adapters.llama_adapter import LlamaAdapterConfig
 from trivium.adapters.lora import LoRAConfig
@@ -43,6 +43,7 @@ AdapterConfig = (
     | ParallelAdapterConfig
     | LlamaAdapterConfig
     | ExtendedLoRAConfig
+    | ExtendedIA3Config
     | TrainedCopyConfig
     | TrainedTokensConfig
 )
@@ -72,7 +73,8 @@ METHODS = (
     Method(name="adapter fusion", config=AdapterFusionConfig, prepare=adapter_fusion.prepare, merges=False),
     Method(name="parallel adapter", config=ParallelAdapterConfig, prepare=parallel_adapter.prepare, merges=False),
     Method(name="LLaMA-Adapter", config=LlamaAdapterConfig, prepare=llama_adapter.prepare, merges=False),
-    Method(name="extended LoRA", config=ExtendedLoRAConfig, prepare=extended_lora.prepare, merges=True),
+    Method(name="extended LoRA", config=ExtendedLoRAConfig, prepare=extended.prepare_lora, merges=True),
+    Method(name="extended (IA)3", config=ExtendedIA3Config, prepare=extended.prepare_ia3, merges=True),
     Method(name="trained copy", config=TrainedCopyConfig, prepare=trained_copy.prepare, merges=True),
     Method(name="trained tokens", config=TrainedTokensConfig, prepare=trained_tokens.prepare, merges=True),
 )

@@ -47,10 +47,12 @@ class PTuningConfig:
 class LSTMEncoder(nn.Module):
     """Equation 4 of the paper: an LSTM from both sides and two layers with a ReLU between them."""
 
-    def __init__(self, width: int, hidden: int, layers: int, dropout: float) -> None:
+    def __init__(self, like: Float[Tensor, "P D"], hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(width, hidden, layers, dropout=dropout, bidirectional=True, batch_first=True)
-        self.mlp = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, width))
+        kind, width = {"dtype": like.dtype, "device": like.device}, like.shape[1]
+        self.lstm = nn.LSTM(width, hidden, layers, dropout=dropout, bidirectional=True, batch_first=True, **kind)
+        inner = nn.Linear(2 * hidden, 2 * hidden, **kind)
+        self.mlp = nn.Sequential(inner, nn.ReLU(), nn.Linear(2 * hidden, width, **kind))
 
     def forward(self, x: Float[Tensor, "P D"]) -> Float[Tensor, "P D"]:
         return self.mlp(self.lstm(x)[0])
@@ -64,8 +66,8 @@ def prepare(model: nn.Module, config: PTuningConfig) -> Placing:
     width = start.shape[1]
     hidden = config.hidden_width or width
     if config.encoder == "lstm":
-        encoder: nn.Module = LSTMEncoder(width, hidden, config.layers, config.dropout)
-    else:
-        inner = [nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()]
-        encoder = nn.Sequential(*inner, nn.Linear(hidden, width))
-    return placing(SoftPrompt(start, encoder.to(start)))
+        return placing(SoftPrompt(start, LSTMEncoder(start, hidden, config.layers, config.dropout)))
+    # Made where and as they stay: PyTorch cannot convert an LSTM whose numbers have no value (`trivium.planning`).
+    kind = {"dtype": start.dtype, "device": start.device}
+    inner = [nn.Linear(width, hidden, **kind), nn.ReLU(), nn.Linear(hidden, hidden, **kind), nn.ReLU()]
+    return placing(SoftPrompt(start, nn.Sequential(*inner, nn.Linear(hidden, width, **kind))))

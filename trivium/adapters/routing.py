@@ -31,13 +31,14 @@ def route(
     if segments is not None:
         chosen = chosen[segments[0]]
     routing = adapters.routing
-    before = routing.rows, routing.groups, routing.extent, routing.ragged
+    before = routing.rows, routing.groups, routing.used, routing.extent, routing.ragged
     routing.rows = {name: (chosen == number).nonzero()[:, 0] for name, number in numbers.items()}
-    routing.groups, routing.extent, routing.ragged = {}, chosen.shape[0], segments is not None
+    routing.groups, routing.used = {}, {}
+    routing.extent, routing.ragged = chosen.shape[0], segments is not None
     try:
         yield
     finally:
-        routing.rows, routing.groups, routing.extent, routing.ragged = before
+        routing.rows, routing.groups, routing.used, routing.extent, routing.ragged = before
 
 
 def activate(model: nn.Module, name: str | None) -> None:

@@ -4,7 +4,6 @@ The weight map of the model says where each published layer lives here: ``q_proj
 ``attention.qkv``, ``up_proj`` the second half of ``feedforward.gate_up``.
 """
 
-import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Literal
 from torch import nn
 
 from trivium.adapters.holder import base_modules
+from trivium.adapters.published import weight_map
 from trivium.errors import ConfigError
 from trivium.nn.attention.relative import RelativeAttention
 from trivium.nn.attention.transformer_xl import DistanceRelation
@@ -63,14 +63,13 @@ def sites(model: nn.Module) -> list[Site]:
     What is no map of tokens is none: the router of experts, whose logits only choose, and projections of distances
     between tokens, which all rows of a batch share.
     """
-    mapping = importlib.import_module(type(model.config).__module__).weight_map(model.config)
     modules = base_modules(model)
     apart = {f"{name}.logits" for name, module in modules.items() if isinstance(module, Router)}
     apart |= {
         f"{n}.position" for n, module in modules.items() if isinstance(module, DistanceRelation | RelativeAttention)
     }
     found: list[Site] = []
-    for entry, ours, theirs in mapping.expand():
+    for entry, ours, theirs in weight_map(model).expand():
         path = ours[0].removesuffix(".weight")
         if path != ours[0] and path not in apart and path in modules:
             found += _of_module(entry, path, theirs, modules[path], modules)
@@ -138,7 +137,7 @@ def chosen(model: nn.Module, choice: Choice) -> list[Site]:
     everything = choice.targets in (ALL_LINEAR, (ALL_LINEAR,))
     found = set(linear) if everything else _named(modules, choice.targets, "target")
     if everything and not linear:
-        raise _nothing(ALL_LINEAR, [], "target")
+        raise _nothing(ALL_LINEAR, modules, "target")
     found |= _named([site for site in places if site.kind == "experts"], choice.parameters, "experts' target")
     found -= {site for site in found if any(p.fullmatch(site.theirs) for p in _patterns(choice.exclude))}
     if choice.layers:
@@ -172,8 +171,8 @@ def _nothing(target: str, places: list[Site], what: str) -> ConfigError:
     return ConfigError(
         f"the {what} {target!r} matches no linear layer of this model",
         received=target,
-        expected=", ".join(dict.fromkeys(_ending(site.theirs) for site in places)) or "it has no linear layers",
-        fix=f"name layers by these endings, or {ALL_LINEAR}",
+        expected=", ".join(endings(places)) or "it has no linear layers",
+        fix="name layers by these endings" + (f", or {ALL_LINEAR}" if any(s.kind == "linear" for s in places) else ""),
     )
 
 
@@ -187,6 +186,6 @@ def _patterns(targets: tuple[str, ...] | str) -> list[re.Pattern[str]]:
         raise ConfigError("the target is no regular expression", received=targets, expected=str(error)) from error
 
 
-def _ending(theirs: str) -> str:
-    """The name without its layer: ``self_attn.q_proj``."""
-    return re.split(r"\.\d+\.", theirs)[-1]
+def endings(places: list[Site]) -> list[str]:
+    """The names without their layers, each once: ``self_attn.q_proj``."""
+    return list(dict.fromkeys(re.split(r"\.\d+\.", site.theirs)[-1] for site in places))

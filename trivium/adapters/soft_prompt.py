@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trivium.adapters.adapter_set import AdapterSet, Placing
+from trivium.adapters.adapter_set import AdapterSet, Placing, first_weight
 from trivium.adapters.beginning import Prompt, drawn, repeated, require_beginnings, require_tokens
 from trivium.adapters.routing import bare
 from trivium.errors import ConfigError
@@ -54,7 +54,8 @@ class SoftPrompt(Prompt):
         return self.encoder(self.embeddings)
 
     def read(self, model: nn.Module) -> State:
-        return model(embeddings=self.vectors()[None], state=model.new_state(1, self.tokens)).state
+        vectors = self.vectors().to(first_weight(model).dtype)  # a base may be held in fewer bits than what is trained
+        return model(embeddings=vectors[None], state=model.new_state(1, self.tokens)).state
 
 
 def prepare(model: nn.Module, config: SoftPromptConfig) -> Placing:

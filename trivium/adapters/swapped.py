@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from trivium.adapters.adapter_set import AdapterSet, Placing, Routing
+from trivium.adapters.head_holder import HeadHolder
 from trivium.adapters.holder import Holder, base_modules, held, require_place
 from trivium.errors import Unsupported
 from trivium.nn.head import OutputHead
@@ -51,11 +52,6 @@ class Swapped(Holder, ABC):
     def _part(self, name: str) -> StandIn:
         return cast(StandIn, self.updates[name])
 
-    def _sole(self) -> str | None:
-        """The adapter of every row, where no rows are routed and it has a part here that is not merged."""
-        name = self.routing.active
-        return name if name is not None and name in self.updates and name != self.routing.merged else None
-
 
 class SwappedModule(Swapped):
     """A linear layer, a norm or an embedding: of one argument."""
@@ -72,48 +68,20 @@ class SwappedModule(Swapped):
         return self.base.weight
 
     def forward(self, x: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "..."]:
-        if self.routing.rows is None:
-            name = self._sole()
-            return self.base(x) if name is None else self._part(name)(self.base, x)
+        routing = self.routing
+        if routing.rows is None:
+            name = routing.active
+            if name is None or name not in self.updates or name == routing.merged:
+                return self.base(x)
+            return self._part(name)(self.base, x)
         return self.changed(lambda name, rows, _: self._part(name)(self.base, rows), x, self.base(x))
 
 
-class SwappedHead(Swapped):
+class SwappedHead(Swapped, HeadHolder):
     """An output head, which is also called for losses."""
 
-    def forward(
-        self,
-        hidden: Float[Tensor, "... D"],
-        targets: Int[Tensor, "..."] | None = None,
-        weights: Float[Tensor, "..."] | None = None,
-        reduce: bool = False,
-        smoothing: float | None = None,
-        normaliser: bool = False,
-    ) -> Float[Tensor, "..."]:
-        """As `OutputHead`. ``Unsupported`` for a sum over rows that have different heads."""
-        routing, options = self.routing, (weights, reduce, smoothing, normaliser)
-        if routing.rows is None:
-            return self._said(self._sole(), hidden, targets, *options)
-        counts = {name: len(index) for name, index in routing.rows.items() if name in self.updates and len(index)}
-        if not counts or routing.extent in counts.values():
-            return self._said(next(iter(counts), None), hidden, targets, *options)
-        if reduce or normaliser:
-            raise Unsupported(
-                "one loss of rows whose output heads are different ones",
-                received=", ".join(sorted(counts)),
-                fix="train one adapter at a time: activate(model, name)",
-            )
-        given = (hidden,) if targets is None else (hidden, targets)
-        return self.changed(lambda name, *rows: self._said(name, *rows[:-1]), *given, self.base(*given))
-
-    logits = OutputHead.logits
-    log_prob = OutputHead.log_prob
-    nll_sum = OutputHead.nll_sum
-    log_normaliser = OutputHead.log_normaliser
-    smoothed_nll_sum = OutputHead.smoothed_nll_sum
-
-    def _said(self, name: str | None, *given: object) -> Tensor:
-        return self.base(*given) if name is None else self._part(name)(self.base, *given)
+    def said(self, name: str | None, hidden: Float[Tensor, "... D"], *given: object) -> Float[Tensor, "..."]:
+        return self.base(hidden, *given) if name is None else self._part(name)(self.base, hidden, *given)
 
 
 def require_swappable(model: nn.Module, path: str) -> None:

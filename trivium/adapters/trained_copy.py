@@ -7,6 +7,7 @@ import copy
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Shaped
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from trivium.adapters.adapter_set import Placing
 from trivium.adapters.holder import base_modules
 from trivium.adapters.published import Published, published
+from trivium.adapters.shared_table import sharers
 from trivium.adapters.swapped import StandIn, placing, require_swappable
 from trivium.errors import ConfigError, Unsupported
 from trivium.nn.head import OutputHead
@@ -21,6 +23,9 @@ from trivium.nn.norms import RMSNorm
 from trivium.nn.weight_map import Rename, Transpose
 
 _CALLED_WITH_ONE = (nn.Linear, nn.Embedding, nn.LayerNorm, RMSNorm, OutputHead)
+
+Memo = dict[int, Any]
+"""Of ``copy.deepcopy``: what was copied, by its id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +42,30 @@ class TrainedCopyConfig:
 
 
 class TrainedCopy(StandIn):
-    """A copy of one module of ours."""
+    """A copy of one module of ours; ``tied``: another module has a weight of it, and keeps it."""
 
-    def __init__(self, path: str, base: nn.Module, names: Published, *, shared: bool) -> None:
+    def __init__(self, path: str, base: nn.Module, names: Published, *, tied: bool, memo: Memo, merged: Memo) -> None:
         super().__init__()
-        self.path, self.names, self.shared = path, names, shared
-        self.module = copy.deepcopy(base).requires_grad_(True)
+        self.path, self.names, self.tied = path, names, tied
+        self.module = copy.deepcopy(base, memo).requires_grad_(True)
+        self._merged = merged
 
     def forward(self, base: nn.Module, *given: object) -> Shaped[Tensor, "..."]:
         return self.module(*given)
 
     def merged(self, base: nn.Module) -> nn.Module:
         """``Unsupported`` where the base has the same weight in another place: one of the two would then be wrong."""
-        if self.shared:
+        if self.tied:
             raise Unsupported(
                 "a copy of one of two tied modules cannot be merged",
                 received=self.path,
                 expected="a model whose output head has a table of its own",
                 fix="use the adapter unmerged",
             )
-        return copy.deepcopy(self.module).requires_grad_(False)
+        return copy.deepcopy(self.module, self._merged).requires_grad_(False)
 
     def unmerge(self) -> None:
-        """Nothing is kept."""
+        self._merged.clear()
 
 
 def prepare(model: nn.Module, config: TrainedCopyConfig) -> Placing:
@@ -71,12 +77,15 @@ def prepare(model: nn.Module, config: TrainedCopyConfig) -> Placing:
     return placing(model, copies(model, config))
 
 
-def copies(model: nn.Module, config: TrainedCopyConfig) -> dict[str, TrainedCopy]:
-    """By our names of the modules: the copies, not yet in their places; raises as ``prepare``."""
+def copies(model: nn.Module, config: TrainedCopyConfig, *, tied: bool = False) -> dict[str, TrainedCopy]:
+    """By our names of the modules: the copies, not yet in their places; raises as ``prepare``.
+
+    ``tied``: where one of an embedding and an output head with the same table is copied, both are, as one.
+    """
     names, modules = published(model), base_modules(model)
     inside: dict[str, Published] = defaultdict(dict)
     for ending in config.modules:
-        found = {ours: entry for ours, entry in names.items() if any(is_inside(name, ending) for name in entry[1])}
+        found = {ours: entry for ours, entry in names.items() if any(_is_inside(name, ending) for name in entry[1])}
         if not found:
             raise ConfigError(
                 f"no module of this model is called {ending!r}",
@@ -86,16 +95,36 @@ def copies(model: nn.Module, config: TrainedCopyConfig) -> dict[str, TrainedCopy
         for ours, entry in found.items():
             path, _, parameter = ours.rpartition(".")
             inside[path][parameter] = entry
-    return {path: _copy(model, path, own, modules) for path, own in inside.items()}
+    table = sharers(model) if tied and inside.keys() & set(sharers(model)) else ()
+    for ours, entry in names.items():
+        path, _, parameter = ours.rpartition(".")
+        if path in table:
+            inside[path][parameter] = entry
+    for path, own in inside.items():
+        _require_copyable(model, path, own, modules[path])
+    # What is copied with one memo stays tied.
+    memo: Memo = {}
+    merged: Memo = {}
+    made = {}
+    for path, own in inside.items():
+        if path in table:
+            made[path] = TrainedCopy(path, modules[path], own, tied=False, memo=memo, merged=merged)
+        else:
+            made[path] = TrainedCopy(path, modules[path], own, tied=_is_tied(modules, path), memo={}, merged={})
+    return made
 
 
-def is_inside(theirs: str, ending: str) -> bool:
+def is_named(module: str, ending: str) -> bool:
+    """Whether the published name of the module ends so, a whole number of its parts."""
+    return f".{module}".endswith(f".{ending}")
+
+
+def _is_inside(theirs: str, ending: str) -> bool:
     """Whether the published tensor is in a module whose name ends so."""
     return f".{ending}." in f".{theirs.rpartition('.')[0]}."
 
 
-def _copy(model: nn.Module, path: str, own: Published, modules: dict[str, nn.Module]) -> TrainedCopy:
-    base = modules[path]
+def _require_copyable(model: nn.Module, path: str, own: Published, base: nn.Module) -> None:
     parameters = dict(base.named_parameters())
     plain = all(isinstance(entry, Rename | Transpose) for entry, _ in own.values())
     if not plain or not isinstance(base, _CALLED_WITH_ONE) or parameters.keys() != own.keys():
@@ -106,9 +135,12 @@ def _copy(model: nn.Module, path: str, own: Published, modules: dict[str, nn.Mod
             fix="put a LoRA on it",
         )
     require_swappable(model, path)
+
+
+def _is_tied(modules: dict[str, nn.Module], path: str) -> bool:
+    """Whether another module has a parameter of this one."""
     others = [p for place, module in modules.items() if place != path for p in module.parameters(recurse=False)]
-    shared = any(mine is other for mine in parameters.values() for other in others)
-    return TrainedCopy(path, base, own, shared=shared)
+    return any(mine is other for mine in modules[path].parameters() for other in others)
 
 
 def _ending(theirs: str) -> str:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from trivium.adapters.adapter_set import Placing
 from trivium.adapters.holder import base_modules
-from trivium.adapters.published import published
+from trivium.adapters.published import module_name, published
+from trivium.adapters.shared_table import sharers
 from trivium.adapters.swapped import StandIn, placing, require_swappable
 from trivium.errors import ConfigError, Unsupported
 from trivium.nn.head import OutputHead
@@ -90,7 +91,7 @@ def prepare(model: nn.Module, config: TrainedTokensConfig) -> Placing:
 
 def rows_of(model: nn.Module, config: TrainedTokensConfig) -> dict[str, TrainedRows]:
     """By our names of the modules: the rows, not yet in their places; raises as ``prepare``."""
-    modules, names = base_modules(model), published(model)
+    modules = base_modules(model)
     base = modules.get("embedding")
     if not isinstance(base, nn.Embedding):
         raise Unsupported("trained tokens need a table of token vectors", received=type(model).__name__)
@@ -102,7 +103,7 @@ def rows_of(model: nn.Module, config: TrainedTokensConfig) -> dict[str, TrainedR
             fix="enlarge the embedding of the base first",
         )
     heads = {path: module for path, module in modules.items() if isinstance(module, OutputHead)}
-    tied = [path for path, head in heads.items() if head.weight is base.weight]
+    tied = sharers(model)[1:]
     apart = [path for path in heads if path not in tied] if config.head else []
     if config.head and not apart:
         raise Unsupported(
@@ -110,18 +111,10 @@ def rows_of(model: nn.Module, config: TrainedTokensConfig) -> dict[str, TrainedR
             received="head: true",
             fix="leave it out: a head that shares the embedding has the rows in any case",
         )
-    other = names.get(f"{tied[0]}.weight") if tied else None
-    part = TrainedRows(
-        _module(names["embedding.weight"][1]), base.weight, config.tokens, None if other is None else _module(other[1])
-    )
+    other = module_name(model, tied[0]) if tied and f"{tied[0]}.weight" in published(model) else None
+    part = TrainedRows(module_name(model, "embedding"), base.weight, config.tokens, other)
     parts = dict.fromkeys(("embedding", *tied), part)
-    parts |= {
-        path: TrainedRows(_module(names[f"{path}.weight"][1]), heads[path].weight, config.tokens) for path in apart
-    }
+    parts |= {path: TrainedRows(module_name(model, path), heads[path].weight, config.tokens) for path in apart}
     for path in parts:
         require_swappable(model, path)
     return parts
-
-
-def _module(theirs: tuple[str, ...]) -> str:
-    return theirs[0].removesuffix(".weight")

@@ -79,7 +79,7 @@ def check_base(adapter: pathlib.Path, base: pathlib.Path) -> None:
         "this adapter was made for other weights than those of this base",
         received=f"{adapter} on {base}",
         expected=f"{' or '.join(base_named(adapter))}, with weights of SHA-256 {str(recorded)[:12]}...",
-        fix="load it on the base that it was trained on; who knows better says any_base=True",
+        fix="load it on the base that it was trained on; who knows better says any_base (--any-base)",
     )
 
 

@@ -203,7 +203,7 @@ def _unchecked(kind: type[Config], mapping: dict[str, Any], source: str) -> Conf
     kinds = typing.get_type_hints(kind)
     problems: list[ConfigError] = []
     values: dict[str, Any] = {}
-    for name, value in mapping.items():
+    for name, value in config.completed(kind, mapping).items():
         if name not in names:
             problems.append(config.no_such_field(str(name), value, kind))
             continue

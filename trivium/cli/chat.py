@@ -32,6 +32,8 @@ class ChatConfig:
     """What to tell the model before the conversation."""
     adapter: str | None = None
     """The folder of a PEFT adapter to answer with."""
+    any_base: bool = False
+    """Use the adapter also on other weights than those it was made for: you know better."""
     sampling: tyro.conf.OmitArgPrefixes[Sampling] = dataclasses.field(default_factory=Sampling)
     show_probabilities: bool = False
     """After each answer, tell how probable each of its tokens was; /probabilities off ends it."""
@@ -55,7 +57,13 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
         )
     if settings.output is not None:
         check_output(settings.output)  # not after the first answer
-    model = load(settings.model, adapter=settings.adapter, device=settings.device, dtype=settings.dtype)
+    model = load(
+        settings.model,
+        adapter=settings.adapter,
+        any_base=settings.any_base,
+        device=settings.device,
+        dtype=settings.dtype,
+    )
     if "chat" not in model.capabilities:
         able = ", ".join(sorted(model.capabilities))
         raise UserError(

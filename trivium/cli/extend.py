@@ -28,4 +28,5 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
             print(f"  {name.replace('_', ' '):16s} {before:>8s} -> {after:>8s}")
     folder = shlex.quote(told["output"])
     print(f"saved to {folder}")
-    print(f"try: trivium finetune --model {folder} --data TEXT  (new pieces are to be learnt)", file=sys.stderr)
+    advice = f"try: trivium finetune --model {folder} --data TEXTS.jsonl"
+    print(f'{advice}  (the new pieces are to be learnt, from lines of {{"text": ...}})', file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from trivium.cli.sampling import LOOKUP, Sampling, Searching
 from trivium.cli.terminal import Stream, console, visible, write
 from trivium.cli.verbs import Options, Verb
 from trivium.errors import ConfigError, Unsupported
+from trivium.generation.request import Request
 from trivium.generation.settings import Search
 from trivium.lm.generating import ROWS_AT_ONCE
 from trivium.lm.hosted.model import HostedModel
@@ -43,8 +45,11 @@ class GenerateConfig:
     """A file of prompts, one a line; of a .jsonl file, each line a text or {"prompt": text}."""
     output: pathlib.Path | None = None
     """File to write the answers to, instead of standard output."""
-    adapter: str | None = None
-    """The folder of a PEFT adapter to answer with."""
+    adapter: tuple[str, ...] = ()
+    """The folder of a PEFT adapter, or of a run that made one, to answer with; given several, each prompt is answered
+    with each of them, all in one batch."""
+    any_base: bool = False
+    """Use adapters also on other weights than those they were made for: you know better."""
     sampling: tyro.conf.OmitArgPrefixes[Sampling] = dataclasses.field(default_factory=Sampling)
     searching: tyro.conf.OmitArgPrefixes[Searching] = dataclasses.field(default_factory=Searching)
     show_probabilities: bool = False
@@ -62,6 +67,22 @@ class GenerateConfig:
                 fix="leave one of them out",
             )
 
+        apart = {"suffix": self.suffix is not None, "show-probabilities": self.show_probabilities}
+        apart["draft"] = self.searching.draft is not None
+        if len(self.adapter) > 1 and any(apart.values()):
+            raise ConfigError(
+                "several adapters answer together where texts are simply continued",
+                received=f"{len(self.adapter)} adapters with --{next(name for name, given in apart.items() if given)}",
+                fix="give one adapter at a time",
+            )
+
+    @property
+    def adapters(self) -> dict[str | None, str]:
+        """Of several adapters, the folders by the names that they are loaded under; None stands for the active one."""
+        if len(self.adapter) < 2:
+            return {None: "".join(self.adapter)}
+        return {f"adapter_{number}": folder for number, folder in enumerate(self.adapter)}
+
     def arguments(self, tokenizer: Tokenizer | None) -> dict[str, Any]:
         """As `LanguageModel.generate` takes them, but for the draft."""
         return {**self.sampling.arguments(tokenizer), **self.searching.arguments()}
@@ -76,22 +97,30 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
         print_plan(settings, using.generating(settings, prompts), options)
         return
     prompts = read_prompts(settings.prompt, settings.input)
-    model = load(settings.model, adapter=settings.adapter, device=settings.device, dtype=settings.dtype)
+    several = {name: folder for name, folder in settings.adapters.items() if name is not None}
+    model = load(
+        settings.model,
+        adapter=dict(several) or (settings.adapter[0] if settings.adapter else None),
+        any_base=settings.any_base,
+        device=settings.device,
+        dtype=settings.dtype,
+    )
     if settings.show_probabilities:
         require_probabilities(model)
     if settings.suffix is not None:
         _complete(model, [(prompt, settings.suffix) for prompt in prompts], settings, options)
         return
-    live = sys.stdout.isatty() and not options.json and settings.output is None and len(prompts) == 1
+    live = sys.stdout.isatty() and not options.json and settings.output is None and len(prompts) == 1 and not several
     if live and settings.searching.is_stream and _stream(model, prompts[0], settings):
         return
-    answers, n = len(prompts) * settings.searching.n, settings.searching.n
+    asked, n = [(prompt, name) for prompt in prompts for name in settings.adapters], settings.searching.n
     with (
         _written_to(settings.output) as file,
-        bar("generate", answers, unit="answers", silent=settings.output is None) as progress,
+        bar("generate", len(asked) * n, unit="answers", silent=settings.output is None) as progress,
     ):
         for number, answer in enumerate(_answers(model, prompts, settings, progress)):
-            _print(model, prompts[number // n], answer, settings, options, file)
+            prompt, name = asked[number // n]
+            _print(model, prompt, answer, settings, options, file, adapter=several.get(name or ""))
 
 
 def _complete(
@@ -135,7 +164,8 @@ def _stream(model: LocalModel | HostedModel, prompt: str, settings: GenerateConf
 def _answers(
     model: LocalModel | HostedModel, prompts: list[str], settings: GenerateConfig, progress: Bar
 ) -> Iterator[Generation]:
-    """The answers in the order of the prompts, each as soon as those before it are there.
+    """The answers in the order of the prompts, each as soon as those before it are there; those of several adapters to
+    one prompt side by side.
 
     All are asked at once, so that an answer that ends makes room for the next and none waits for the longest.
     """
@@ -151,16 +181,20 @@ def _answers(
             yield from model.generate([prompt], draft=drafting, **given)
             progress.advance(settings.searching.n)
         return
-    asked = model.requests(prompts, **given)
-    if any(request.settings.beams > 1 or request.settings.search != Search() for request in asked):
-        for start in range(0, len(prompts), ROWS_AT_ONCE):  # a search has groups of its own, and none larger
-            found = model.generate(prompts[start : start + ROWS_AT_ONCE], **given)
+    requests = _side_by_side(
+        [model.requests(prompts, adapter=name, **given) for name in settings.adapters], len(prompts)
+    )
+    if any(request.settings.beams > 1 or request.settings.search != Search() for request in requests):
+        # A search has groups of its own, none larger, and of one adapter.
+        at_once = ROWS_AT_ONCE if len(settings.adapters) == 1 else 1
+        for start, name in itertools.product(range(0, len(prompts), at_once), settings.adapters):
+            found = model.generate(prompts[start : start + at_once], adapter=name, **given)
             progress.advance(len(found))
             yield from found
         return
     engine = model.engine(slots=ROWS_AT_ONCE, read_tokens=None)
-    engine.submit(asked)
-    for request in asked:
+    engine.submit(requests)
+    for request in requests:
         while request.finish_reason is None:
             progress.advance(sum(grown.finish_reason is not None for grown in engine.step()))
         if request.error is not None:
@@ -174,6 +208,12 @@ def _answers(
         )
 
 
+def _side_by_side(of_adapters: Sequence[Sequence[Request]], prompts: int) -> list[Request]:
+    """The requests of so many prompts under each adapter, in the order of the prompts."""
+    n = len(of_adapters[0]) // max(1, prompts)
+    return [one for at in range(prompts) for asked in of_adapters for one in asked[at * n : (at + 1) * n]]
+
+
 def _print(
     model: LocalModel | HostedModel,
     prompt: str,
@@ -181,19 +221,25 @@ def _print(
     settings: GenerateConfig,
     options: Options,
     file: Stream,
+    *,
+    adapter: str | None = None,
 ) -> None:
+    """One answer; `adapter` is told where there are several."""
     seen = []
     if settings.show_probabilities and isinstance(model, LocalModel):
         seen = probabilities.look(model, model.prompt_ids(prompt), answer.token_ids)
     if options.json:
         more: dict[str, Any] = {} if settings.input is None else {"prompt": prompt}
+        if adapter is not None:
+            more["adapter"] = adapter
         if settings.show_probabilities:
             more["alternatives"] = [token.alternatives for token in seen]
         print_json({**more, **facts(answer)}, file)
     elif settings.show_probabilities:
         probabilities.show(console(file=file), seen)
     else:
-        print(visible(answer.text) if file.isatty() else answer.text, file=file, flush=True)
+        text = answer.text if adapter is None else f"{adapter}: {answer.text}"
+        print(visible(text) if file.isatty() else text, file=file, flush=True)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from trivium.cli.terminal import console
 from trivium.cli.verbs import Options, Verb
 from trivium.config import did_you_mean
 from trivium.errors import ConfigError, Unsupported, UserError
-from trivium.planning.account import PUBLISHED_EXAMPLE
+from trivium.planning.account import PUBLISHED_EXAMPLE, readable_bytes
 from trivium.recipes.method_config import WAYS, MethodName
 from trivium.recipes.plan import (
     COMPARED,
@@ -227,7 +227,7 @@ def _check_step(settings: PlanFinetuneConfig | PlanPretrainConfig) -> None:
 def _print_one(planned: Planned) -> None:
     facts = planned.facts()
     print(f"\n{planned.way}: {'it fits' if planned.fits else 'it does not fit'}")
-    parts = {name: f"{size:,.3f} GiB" for name, size in facts["memory_gib"].items()}
+    parts = {name: readable_bytes(size) for name, size in facts["memory_bytes"].items()}
     told = {
         "trained": f"{facts['trained_parameters']:,} numbers" if facts["trained_parameters"] else "nothing",
         "activations": "computed again in the backward pass" if planned.recomputed else None,
@@ -250,7 +250,7 @@ def _table(planned: Sequence[Planned]) -> Table:
         table.add_row(
             one.way,
             readable_count(one.rehearsed.trained_parameters),
-            *(f"{size / 2**30:,.2f} GiB" for size in (one.in_all, *held, working)),
+            *(readable_bytes(size) for size in (one.in_all, *held, working)),
             _reach(one),
         )
     return table

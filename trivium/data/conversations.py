@@ -34,10 +34,16 @@ _FIRST = ("system", "developer")
 _TOOLS = ("tool", "function", "ipython", "observation")
 _ROLES = (*_FIRST, "user", "assistant", *_TOOLS)
 _SHOWN = 60
+ORDER = "user and assistant in turn, the assistant last; a system turn first or nowhere, tools after the call of one"
+"""How the turns of a conversation follow each other, for messages."""
 
 
 class Unusable(Exception):
     """Why a line is no example."""
+
+
+class OutOfOrder(Unusable):
+    """Turns that stand where a conversation has none of theirs."""
 
 
 class UnknownRole(Unusable):
@@ -153,17 +159,17 @@ def _check_order(turns: Sequence[Turn]) -> None:
     for number, turn in enumerate(turns):
         role = turn["role"]
         if role in _FIRST and number:
-            raise Unusable(f"message {number} is the system's, which stands first or nowhere")
+            raise OutOfOrder(f"message {number} is the system's, which stands first or nowhere")
         if role == "user" and before == "user":
-            raise Unusable(f"messages {number - 1} and {number} are both the user's")
+            raise OutOfOrder(f"messages {number - 1} and {number} are both the user's")
         if role == "user" and before in _TOOLS:
-            raise Unusable(f"message {number} is the user's, and the assistant has not answered the tool yet")
+            raise OutOfOrder(f"message {number} is the user's, and the assistant has not answered the tool yet")
         if role == "assistant" and before in ("", *_FIRST):
-            raise Unusable(f"message {number} is the assistant's, before the user has said anything")
+            raise OutOfOrder(f"message {number} is the assistant's, before the user has said anything")
         if role == "assistant" and before == "assistant":
-            raise Unusable(f"messages {number - 1} and {number} are both the assistant's")
+            raise OutOfOrder(f"messages {number - 1} and {number} are both the assistant's")
         if role in _TOOLS and before not in ("assistant", *_TOOLS):
-            raise Unusable(f"message {number} is a tool's answer, and the assistant has called none")
+            raise OutOfOrder(f"message {number} is a tool's answer, and the assistant has called none")
         before = role
     if before != "assistant":
-        raise Unusable("the last message is not the assistant's answer")
+        raise OutOfOrder("the last message is not the assistant's answer")

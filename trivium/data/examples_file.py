@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.config import did_you_mean
-from trivium.data.conversations import UnknownRole, Unusable
+from trivium.data.conversations import ORDER, OutOfOrder, UnknownRole, Unusable
 from trivium.data.example_forms import FIELDS, FORMS, NAMES, Record, record_of
 from trivium.data.rows import FORMS as FILES
 from trivium.data.rows import Row, is_of_rows, read_rows
@@ -84,8 +84,8 @@ def _record(row: Row, columns: Mapping[str, str] | None) -> Record:
         raise DataError(
             "a line of the examples cannot be used",
             received=f"{row.place}: {error}",
-            expected=FORMS,
-            fix=_advice(row.fields, columns),
+            expected=ORDER if isinstance(error, OutOfOrder) else FORMS,
+            fix="correct or remove the line" if isinstance(error, OutOfOrder) else _advice(row.fields, columns),
         ) from error
 
 

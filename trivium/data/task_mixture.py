@@ -1,7 +1,7 @@
 """Examples of several tasks in one training: how often each task is read, and batches of all of them.
 
 rates = mixing_rates({"sentiment": 60_000, "summaries": 900}, TaskMixture(temperature=2.0))
-source = MixedExamplesSource(examples, rates=rates, vocabulary_size=4096, context_tokens=256, rows=8)
+source = MixedExamplesSource(examples, rates, Batching(vocabulary_size=4096, context_tokens=256, rows=8))
 batch = next(source)                # its rows are shared out among the tasks; each row holds examples of one
 source.passes                       # {"sentiment": 0.2, "summaries": 1.4}
 
@@ -56,6 +56,21 @@ class TaskMixture:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How examples become batches, and which part of them is this process's."""
+
+    vocabulary_size: int
+    context_tokens: int
+    """Of a row."""
+    rows: int
+    """Of a batch, of all processes together."""
+    seed: int = 0
+    """Of the order."""
+    rank: int = 0
+    world: int = 1
+
+
 def mixing_rates(sizes: Mapping[str, int], mixture: TaskMixture) -> dict[str, float]:
     """The share of each task, of sum 1, from its number of examples.
 
@@ -81,42 +96,43 @@ class MixedExamplesSource(ShuffledSource[CausalBatch]):
     def __init__(
         self,
         tasks: Mapping[str, Sequence[Example]],
-        *,
         rates: Mapping[str, float],
+        batching: Batching,
+        *,
         rate_of: RateOf = "examples",
-        vocabulary_size: int,
-        context_tokens: int,
-        rows: int,
-        seed: int = 0,
-        drop_long: bool = False,
-        rank: int = 0,
-        world: int = 1,
     ):
-        """``rates`` are the shares of the tasks, of any sum, as `rate_of` counts them; the rest as in `ExamplesSource`.
+        """``rates`` are the shares of the tasks, of any sum, as `rate_of` counts them.
 
         Raises:
             DataError: as `ExamplesSource` for the examples of any one task.
             ConfigError: a rate for what is no task, a task without one, a rate that is not above 0, or fewer rows than
                 ranks.
         """
-        check_sizes(context_tokens, rows, world)
+        context_tokens, rows, seed = batching.context_tokens, batching.rows, batching.seed
+        check_sizes(context_tokens, rows, batching.world)
         _check_names(rates, tasks)
-        kept = {task: _fitting(task, examples, context_tokens, drop_long) for task, examples in tasks.items()}
-        self.dropped = {task: len(examples) - len(kept[task]) for task, examples in tasks.items()}
-        """Examples of each task left out because they are too long."""
+        for task, examples in tasks.items():
+            _check_fitting(task, examples, context_tokens)
         self._names = list(tasks)
         self._packed = PackedExamples(
-            list(kept.values()), vocabulary_size=vocabulary_size, context_tokens=context_tokens
+            list(tasks.values()), vocabulary_size=batching.vocabulary_size, context_tokens=context_tokens
         )
         self._rows = np.diff(self._packed.row_starts)
-        held = [_units(kept[task], rate_of) / n for task, n in zip(self._names, self._rows.tolist(), strict=True)]
+        held = [_units(tasks[task], rate_of) / n for task, n in zip(self._names, self._rows.tolist(), strict=True)]
         of_rows = shares({task: rates[task] / units for task, units in zip(self._names, held, strict=True)})
         self._ends = np.cumsum(list(of_rows.values()))
         self._offset = np.uint64(random_number(seed, 0, 1 << 63))
         self._seeds = [random_number(seed, number + 1, 1 << 63) for number in range(len(self._names))]
         self._counted = (0, np.zeros(len(self._names), dtype=np.int64))
         identity = self._packed.identity("mixed examples", rows) | {"shares": of_rows}
-        super().__init__(identity, items=self._packed.rows, items_per_batch=rows, seed=seed, rank=rank, world=world)
+        super().__init__(
+            identity,
+            items=self._packed.rows,
+            items_per_batch=rows,
+            seed=seed,
+            rank=batching.rank,
+            world=batching.world,
+        )
 
     @property
     def fill(self) -> float:
@@ -132,11 +148,10 @@ class MixedExamplesSource(ShuffledSource[CausalBatch]):
         """Passes over each task that ``batches`` global batches from the beginning make."""
         return self._passes(batches * self._items_per_batch)
 
-    def batches_for(self, task: str) -> float:
-        """Global batches until ``task`` was read once; not always whole."""
-        number = self._names.index(task)
-        share = self._ends[number] - (self._ends[number - 1] if number else 0.0)
-        return float(self._rows[number] / share / self._items_per_batch)
+    def batches_for(self, *tasks: str) -> float:
+        """Global batches until as many rows of ``tasks`` were read as they have; not always whole."""
+        chosen = np.isin(self._names, tasks)
+        return float(self._rows[chosen].sum() / np.diff(self._ends, prepend=0.0)[chosen].sum() / self._items_per_batch)
 
     def _passes(self, rows: int) -> dict[str, float]:
         counts = self._counts(rows) / self._rows
@@ -171,9 +186,9 @@ class MixedExamplesSource(ShuffledSource[CausalBatch]):
         return np.minimum(found, len(self._names) - 1)
 
 
-def _fitting(task: str, examples: Sequence[Example], context_tokens: int, drop_long: bool) -> list[Example]:
+def _check_fitting(task: str, examples: Sequence[Example], context_tokens: int) -> None:
     try:
-        return fitting(examples, context_tokens, drop_long=drop_long)
+        fitting(examples, context_tokens, drop_long=False)
     except DataError as error:
         received = f"task {task}: {error.received}"
         raise DataError(error.what, received=received, expected=error.expected, fix=error.fix) from error

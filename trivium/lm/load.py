@@ -5,8 +5,10 @@ import difflib
 import json
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, overload
+
+from torch import nn
 
 from trivium import tokenizers
 from trivium.adapters.adapter_set import adapters_of, has_adapters
@@ -107,24 +109,40 @@ def load(
     if quantize is None and folder != opened:
         quantize = read_description(opened).get("quantize")
     target = choose_device(device)
-    config_file = read_hf_config(folder)
+
+    def network() -> nn.Module:
+        made = load_model(folder, dtype=choose_dtype(dtype, target), device=target, nf4=quantize == "nf4")
+        _attach(made, adapters, folder, any_base=any_base)
+        if adapters:
+            activate(made, None if isinstance(adapter, dict) else "default")
+        return made
+
+    return _with_company(folder, adapters, network)
+
+
+def _attach(network: nn.Module, adapters: Mapping[str, pathlib.Path], base: pathlib.Path, *, any_base: bool) -> None:
+    """Puts the adapters of these folders on the network from ``base``, whose weights they must be made for."""
+    for name, place in adapters.items():
+        if not any_base:
+            check_base(place, base)
+        load_adapter(place, network, name)
+
+
+def _with_company(
+    folder: pathlib.Path, adapters: dict[str, pathlib.Path], network: Callable[[], nn.Module]
+) -> LocalModel:
+    """What ``network`` makes, with what stands beside its weights; that is small, so it is read, or refused, first."""
     # What was saved with a single adapter is how that one is used; several share what their base has.
     told = [*adapters.values(), folder] if len(adapters) == 1 else [folder]
+    config_file = read_hf_config(folder)
     of_tokenizer = next((place for place in told if _has_tokenizer(place)), None)
     tokenizer = None if of_tokenizer is None else tokenizers.load(of_tokenizer)
     of_generation = next((place for place in told if (place / _GENERATION).is_file()), folder)
-    sentences = sentence_facts(folder)
-    network = load_model(folder, dtype=choose_dtype(dtype, target), device=target, nf4=quantize == "nf4")
-    for name, place in adapters.items():
-        if not any_base:
-            check_base(place, folder)
-        load_adapter(place, network, name)
-    if adapters:
-        activate(network, None if isinstance(adapter, dict) else "default")
+    generation, sentences = stated_generation(of_generation, config_file), sentence_facts(folder)
     model = LocalModel(
-        network,
+        network(),
         tokenizer,
-        generation=stated_generation(of_generation, config_file),
+        generation=generation,
         config_file=config_file,
         origin=Origin(folder=folder, described=read_description(folder), adapters=adapters),
         embedding=sentences,

@@ -48,5 +48,10 @@ def classic_line(parameters: int) -> str:
     """The classic account of a model in one line, with what it is made of."""
     return (
         f"{WEIGHT_BYTES} bytes a parameter and {TRAINING_BYTES} to train it in fp32 (4 gradient, 8 AdamW's moments, "
-        f"about 8 activations and temporaries): {classic_bytes(parameters) / 2**30:,.1f} GiB"
+        f"about 8 activations and temporaries): {readable_bytes(classic_bytes(parameters))}"
     )
+
+
+def readable_bytes(size: int) -> str:
+    """In GiB from one on, else in MiB: 12.34 GiB, 56.7 MiB."""
+    return f"{size / 2**30:,.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"

@@ -6,12 +6,14 @@ kernel allocates for itself, and gives back before it returns, is not seen.
 """
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
+
+from trivium.planning.heap import grown
 
 
 class Ledger:
@@ -52,26 +54,63 @@ class Ledger:
         """Those of the storages of ``tensors``, which it was told of."""
         return {self._alive[_address(tensor.untyped_storage())][0] for tensor in tensors}
 
+    @property
+    def place(self) -> int:
+        """How many births and deaths there were so far."""
+        return len(self._events)
+
+    def repeated(self, begin: int, end: int) -> list[int]:
+        """The births and deaths between two places, as if they had happened another time: to storages of their own."""
+        again: dict[int, int] = {}
+        events: list[int] = []
+        for event in self._events[begin:end]:
+            if event >= 0:
+                again[event] = len(self._sizes)
+                self._sizes.append(self._sizes[event])
+                events.append(again[event])
+            elif ~event in again:
+                events.append(~again[~event])
+        return events
+
+    def between(self, begin: int, end: int) -> list[int]:
+        """The births and deaths between two places: the number of a storage, or its complement where it died."""
+        return self._events[begin:end]
+
+    def heap(self, events: Sequence[int]) -> int:
+        """Bytes that the C library's heap grows to in these births and deaths (`trivium.planning.heap`)."""
+        return grown(self._sizes, events)
+
     def begin(self) -> None:
         """The peak is looked for from here on."""
         self._begin, self._present = len(self._events), self.alive
 
-    def at_peak(self) -> set[int]:
-        """What was held at the moment when it was most, since ``begin``."""
-        held = most = self.bytes_of(self._present)
-        place = self._begin
-        for index in range(self._begin, len(self._events)):
+    def at_peaks(self, *places: int) -> list[set[int]]:
+        """What was held when it was most: from ``begin`` to the first place, from there to the second, and so on."""
+        present, begin, found = set(self._present), self._begin, []
+        for end in places:
+            found.append(self._at_peak(present, begin, end))
+            self._follow(present, begin, end)
+            begin = end
+        return found
+
+    def _at_peak(self, before: set[int], begin: int, end: int) -> set[int]:
+        held = most = self.bytes_of(before)
+        place = begin
+        for index in range(begin, end):
             event = self._events[index]
             held += self._sizes[event] if event >= 0 else -self._sizes[~event]
             if held > most:
                 most, place = held, index + 1
-        present = set(self._present)
-        for event in self._events[self._begin : place]:
+        present = set(before)
+        self._follow(present, begin, place)
+        return present
+
+    def _follow(self, present: set[int], begin: int, end: int) -> None:
+        for event in self._events[begin:end]:
             if event >= 0:
                 present.add(event)
             else:
                 present.discard(~event)
-        return present
 
     def _note(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:

@@ -58,12 +58,21 @@ class Memory:
 class Rehearsed:
     """What one update, or one text read, comes to."""
 
-    memory: Memory
+    moments: tuple[Memory, ...]
+    """The most of each part of it: of the forward pass, of the two halves of the backward pass, of the update. Within
+    each what is held grows or falls evenly from block to block, so that its most is at one of its ends."""
     parameters: int
     """Numbers of the network before they are packed, shared ones counted once."""
     trained_parameters: int
     operations: int
     """Of matrix products and attention, forwards and backwards; a multiply and an add are two."""
+    heap: int
+    """Bytes that the heap of a process on the CPU grows to for the tensors, with the holes that stay between them."""
+
+    @property
+    def memory(self) -> Memory:
+        """The most of all."""
+        return max(self.moments, key=lambda moment: moment.tensors)
 
 
 def of(
@@ -86,32 +95,37 @@ def of(
         network.train()
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         assert trained, "nothing is trained"
-        weights = ledger.alive
+        weights, built = ledger.alive, ledger.place
         step = None if update is None else update(network)
-        if step is not None:
-            _first_update(trained, step)
-        optimiser = ledger.alive - weights
+        first = [] if step is None else _first_update(ledger, trained, step)
+        optimiser, begun = ledger.alive - weights, ledger.place
         ledger.begin()
         rehearsal.operations = 0
         kept: set[int] = set()
+        places: list[int] = []
         for _ in range(micro_batches):
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
                 total = compute(network)
             kept |= ledger.alive - weights - optimiser
+            forward = ledger.place
             total.backward()
             del total
+            places += [forward, (forward + ledger.place) // 2, ledger.place]
         gradients = ledger.numbers_of(p.grad for p in trained if p.grad is not None)
+        once = ledger.repeated(begun, ledger.place)
         if step is not None:
             step()
+        second = ledger.between(begun, ledger.place)
         parts = {"weights": weights, "optimiser": optimiser, "gradients": gradients, "activations": kept}
         adapters = ledger.numbers_of(trained)
         if ledger.bytes_of(adapters) < ledger.bytes_of(weights) and _has_frozen(network):
             parts = {"adapters": adapters, **parts}
         return Rehearsed(
-            memory=_parts(ledger, parts),
+            moments=_moments(ledger, parts, *places, ledger.place),
             parameters=numbers_in(network),
             trained_parameters=sum(parameter.numel() for parameter in trained),
             operations=rehearsal.operations,
+            heap=ledger.heap([*ledger.between(0, built), *once, *first, *_dropped(once), *second]),
         )
 
 
@@ -132,10 +146,11 @@ def of_reading(
         cache: set[int] = set()
         read(network, lambda: cache.update(ledger.alive - weights))
         return Rehearsed(
-            memory=_parts(ledger, {"weights": weights, "cache": cache}),
+            moments=_moments(ledger, {"weights": weights, "cache": cache}, ledger.place),
             parameters=numbers_in(network),
             trained_parameters=0,
             operations=rehearsal.operations,
+            heap=ledger.heap(ledger.between(0, ledger.place)),
         )
 
 
@@ -145,18 +160,31 @@ def _begin(network: nn.Module, prepare: Prepare | None) -> None:
         prepare(network)
 
 
-def _first_update(trained: list[nn.Parameter], step: Callable[[], object]) -> None:
-    """After it the optimiser has all that it remembers."""
+def _first_update(ledger: Ledger, trained: list[nn.Parameter], step: Callable[[], object]) -> list[int]:
+    """After it the optimiser has all that it remembers. Gives the births and deaths of the step."""
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
+    begun = ledger.place
     step()
+    events = ledger.between(begun, ledger.place)
     for parameter in trained:
         parameter.grad = None
+    return events
 
 
-def _parts(ledger: Ledger, parts: dict[str, set[int]]) -> Memory:
-    """What was held at the peak; a storage belongs to the first part that has it, and else to the temporaries."""
-    left, found = ledger.at_peak(), {}
+def _dropped(events: list[int]) -> list[int]:
+    """The deaths of what these events leave alive: the gradients of the first update."""
+    dead = {~event for event in events if event < 0}
+    return [~event for event in events if event >= 0 and event not in dead]
+
+
+def _moments(ledger: Ledger, parts: dict[str, set[int]], *places: int) -> tuple[Memory, ...]:
+    return tuple(_parts(ledger, parts, held) for held in ledger.at_peaks(*places))
+
+
+def _parts(ledger: Ledger, parts: dict[str, set[int]], held: set[int]) -> Memory:
+    """What was held; a storage belongs to the first part that has it, and else to the temporaries."""
+    left, found = set(held), {}
     for name, numbers in parts.items():
         found[name] = ledger.bytes_of(left & numbers)
         left -= numbers

@@ -23,9 +23,11 @@ from trivium.recipes.method_config import WAYS, MethodName, Settings
 from trivium.reports import parts
 from trivium.reports.page import Section
 from trivium.runtime import memory
+from trivium.runtime.device import choose_dtype
 from trivium.tokenizers import Tokenizer
 from trivium.training.ema import computing_with
 from trivium.training.layer_sampling import LayerSampling, LayerSamplingConfig
+from trivium.training.precision import Precision
 from trivium.training.run import Run
 
 ADAPTER = "tuned"
@@ -84,8 +86,7 @@ def adapt(
         before_step = LayerSampling(model, settings, seed=seed)
     else:
         attach(model, ADAPTER, settings)
-        if method == "lora+":
-            factors = learning_rate_factors(model, ADAPTER, lora_plus_ratio)
+        return adapted_further(model, method, lora_plus_ratio=lora_plus_ratio)
     return Adapted(
         method=method,
         factors=factors,
@@ -93,6 +94,24 @@ def adapt(
         trained=trained_in(model),
         numbers=numbers_in(model),
     )
+
+
+def adapted_further(model: nn.Module, method: MethodName, *, lora_plus_ratio: float = 1.0) -> Adapted:
+    """The adapter that is on the model as `ADAPTER`, trained as it stands; see `adapt`.
+
+    It is held in fp32, whatever its base is held in: its updates are smaller than bfloat16 tells apart.
+    """
+    for parameter in adapter_parameters(model, ADAPTER).values():
+        parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, torch.float32))
+    factors = learning_rate_factors(model, ADAPTER, lora_plus_ratio) if method == "lora+" else {}
+    return Adapted(method=method, factors=factors, trained=trained_in(model), numbers=numbers_in(model))
+
+
+def hold_frozen(model: nn.Module, precision: Precision) -> None:
+    """Puts what is frozen in the number format that is computed in, one parameter after the other."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.is_floating_point():
+            parameter.data = parameter.data.to(choose_dtype(precision, parameter.device))
 
 
 def writing(adapted: Adapted, run: pathlib.Path, base: pathlib.Path) -> Callable[..., None]:
@@ -127,17 +146,19 @@ def _write_adapter(
         )
 
 
-def require_same_base(run: Run, metadata: Mapping[str, Any]) -> None:
-    """Raises `CheckpointError` where a run began with another base: what is frozen is not in its checkpoints."""
+def require_same_start(run: Run, metadata: Mapping[str, Any]) -> None:
+    """Raises `CheckpointError` where a run began with another base, whose weights are not in its checkpoints, or with
+    another adapter, near which it may be held."""
     saved = run.saved_steps()
-    began = read_description(run.checkpoint(saved[-1])).get("parent_sha256") if saved else None
-    if began != metadata.get("parent_sha256") and saved:
-        raise CheckpointError(
-            "the run was started from other weights than those that the model has now",
-            received=str(metadata.get("parent")),
-            expected=f"weights of SHA-256 {str(began)[:12]}...",
-            fix="put the model back as it was, or start a new run",
-        )
+    began = read_description(run.checkpoint(saved[-1])) if saved else metadata
+    for name, hashed in (("parent", "parent_sha256"), ("adapter", "adapter_sha256")):
+        if began.get(hashed) != metadata.get(hashed):
+            raise CheckpointError(
+                "the run was started from other weights than those that the model has now",
+                received=str(metadata.get(name)),
+                expected=f"weights of SHA-256 {str(began.get(hashed))[:12]}...",
+                fix="put the model back as it was, or start a new run",
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,22 +174,26 @@ class Summary:
     """Most memory that the process held, from its start; of a resumed run since then."""
     seconds: float
     """Of work, earlier parts of the run included."""
+    passes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """How often each task, and what was rehearsed, was read; nothing where there was one kind of example."""
 
     def facts(self) -> dict[str, str]:
         """In words."""
-        return {
+        told = {
             "method": self.method,
             "numbers trained": f"{self.trained:,} of {self.numbers:,} ({self.trained / self.numbers:.2%})",
             "memory at most": f"{self.peak_memory_mib:,.0f} MiB",
             "time": f"{self.seconds:,.1f} s",
         }
+        passes = "; ".join(f"{task} {count:.2g}" for task, count in self.passes.items())
+        return {**told, "passes": passes} if passes else told
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in self.facts().items())
 
 
-def summary(adapted: Adapted, run: Run, model: nn.Module) -> Summary:
-    """Of a finished run."""
+def summary(adapted: Adapted, run: Run, model: nn.Module, *, passes: Mapping[str, float]) -> Summary:
+    """Of a finished run, which read each task so many times."""
     rows = run.metrics()
     return Summary(
         method=adapted.method,
@@ -176,6 +201,7 @@ def summary(adapted: Adapted, run: Run, model: nn.Module) -> Summary:
         numbers=adapted.numbers,
         peak_memory_mib=peak_mib(model),
         seconds=rows[-1]["seconds"] if rows else 0.0,
+        passes=passes,
     )
 
 

@@ -6,6 +6,7 @@ A line of the data has one of the forms of `trivium.data.examples_file`. The los
 its end token. Prompts are encoded here exactly as they are when the model is used: as a chat turn, or as they stand.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import sys
@@ -15,16 +16,29 @@ from typing import Any
 import torch
 from torch import nn
 
+from trivium.adapters.adapter_set import has_adapters
 from trivium.adapters.beginning import prefix_tokens
+from trivium.adapters.routing import bare
 from trivium.checkpoints.provenance import is_adapter, parent_facts
 from trivium.data.examples import Example
 from trivium.data.provenance import content_sha256
 from trivium.errors import DataError, Unsupported
 from trivium.generation.generation_config import token_ids
 from trivium.generation.reading import context_limit
-from trivium.lm.load import load, saved_folder
+from trivium.lm.load import base_folder, load, saved_folder
 from trivium.lm.local import LocalModel
-from trivium.recipes.adapting import Summary, adapt, require_same_base, summary, summary_section, writing
+from trivium.recipes.adapting import (
+    Adapted,
+    Summary,
+    adapt,
+    adapted_further,
+    hold_frozen,
+    require_same_start,
+    summary,
+    summary_section,
+    writing,
+)
+from trivium.recipes.continuing import as_saved, made_from, open_adapter
 from trivium.recipes.finetune_config import FinetuneConfig
 from trivium.recipes.forgetting import forgetting_sections, hold_out, standing
 from trivium.recipes.lengths import Fitted, fitted, tell
@@ -39,6 +53,7 @@ from trivium.reports.page import Section
 from trivium.runtime import processes
 from trivium.tokenizers import Tokenizer
 from trivium.training.learners.supervised import Objective
+from trivium.training.precision import autocast
 from trivium.training.private_gradients import Privacy
 from trivium.training.run import Run
 
@@ -53,6 +68,7 @@ def finetune(config: FinetuneConfig) -> Run:
     SIGINT or SIGTERM, once the present step is saved.
     """
     require_free(config)
+    _require_whole_where_sharded(config)
     with processes.process_group(own_device(config.device)) as here:
         device = begin(config, here)
         run, done, sections = _trained(config, device, here)
@@ -63,11 +79,26 @@ def finetune(config: FinetuneConfig) -> Run:
         return run
 
 
+def _require_whole_where_sharded(config: FinetuneConfig) -> None:
+    """Raises `Unsupported` where a model is to be sharded of which not all is trained in every update."""
+    if config.training.several_processes == "replicate" or processes.place().world == 1:
+        return
+    unfreezing = config.selective.unfreeze_every_steps
+    if config.decided_method != "full" or unfreezing is not None or is_adapter(saved_folder(config.model)):
+        gradually = "" if unfreezing is None else f", unfreeze_every_steps {unfreezing}"
+        raise Unsupported(
+            "a model of which only some is trained is not sharded over processes",
+            received=f"method {config.method or 'full'}{gradually}, several_processes shard",
+            fix="set several_processes to replicate",
+        )
+
+
 def _trained(
     config: FinetuneConfig, device: torch.device, here: processes.Place
 ) -> tuple[Run, Summary, Callable[[LocalModel], Sequence[Section]]]:
     """The run, what it came to, and what its report says beside: this, and what the finished model has forgotten."""
-    model = _model(config, str(device))
+    folder = saved_folder(config.model)
+    model, config = _opened(config, folder, str(device))
     tokenizer = _usable(model, config)
     training, held_out = read_examples(config, tokenizer)
     fitting = fitted(training, config.context_tokens, config.too_long)
@@ -79,12 +110,13 @@ def _trained(
         prompt_format=config.prompt_format,
         context_tokens=config.context_tokens,
     )
-    before = None if held is None or not here.is_first else standing(model, held)
-    settings, ratio = config.method_settings, config.lora_plus_ratio
-    adapted = adapt(model.network, config.method, settings, lora_plus_ratio=ratio, seed=config.seed)
+    goes_on = has_adapters(model.network)
+    adapted = _adapted(config, model.network)  # which refuses what the method cannot be, before anything is measured
     config = with_usual_rate(config, model.network)
     _check_context(config, model.network)
-    base = saved_folder(config.model)
+    with contextlib.nullcontext() if goes_on else bare(model.network):
+        before = None if held is None or not here.is_first else standing(model, held)
+    base = base_folder(folder)
     job = Job(
         model=model.network,
         tokenizer=tokenizer,
@@ -96,10 +128,10 @@ def _trained(
         before_step=adapted.before_step,
         write=writing(adapted, run_folder(config), base),
         generation=_generation(model, training),
-        metadata={**_made_from(config, base, fitting), **adapted.facts()},
+        metadata={**_made_from(config, folder, fitting), **adapted.facts()},
     )
     if config.resume:
-        require_same_base(Run.open(run_folder(config)), job.metadata)
+        require_same_start(Run.open(run_folder(config)), job.metadata)
     if here.is_first:
         tell(fitting, len(training), config.context_tokens)
     run = train(config, job, title="fine-tuning", default_steps=max(2, round(PASSES * read.batches_in_pass)))
@@ -109,7 +141,7 @@ def _trained(
         private = [] if read.privacy is None else [_private(run, read.privacy)]
         return [summary_section(done), *private, *forgotten(finished)]
 
-    done = summary(adapted, run, model.network)
+    done = summary(adapted, run, model.network, passes=read.passes(run.metrics()[-1]["step"]))
     return run, done, sections
 
 
@@ -118,11 +150,12 @@ def _private(run: Run, privacy: Callable[[int], Privacy]) -> Section:
     return keep_statement(run, privacy(run.config["steps"]), run.metrics()[-1]["step"])
 
 
-def _made_from(config: FinetuneConfig, base: pathlib.Path, fitting: Fitted) -> dict[str, Any]:
-    """What the saved model tells of its training."""
+def _made_from(config: FinetuneConfig, folder: pathlib.Path, fitting: Fitted) -> dict[str, Any]:
+    """What the saved model tells of its training, which began with what lies in `folder`."""
+    named = config.model
     return {
         "objective": "causal, on completions",
-        **parent_facts(base, named=config.model),
+        **(made_from(folder, named) if is_adapter(folder) else parent_facts(folder, named=named)),
         "data": str(config.data),
         "data_fingerprint": content_sha256(config.data),
         "examples": len(fitting.examples),
@@ -134,32 +167,42 @@ def _made_from(config: FinetuneConfig, base: pathlib.Path, fitting: Fitted) -> d
 def _objective(config: FinetuneConfig, model: LocalModel) -> Objective:
     """Next-token prediction, and what holds the model near what it was before training."""
     text = general_batches(model, context_tokens=config.context_tokens) if config.retention.needs_text else ()
-    return retaining(config.retention, model.network, text=text, seed=config.seed)
+    with autocast(config.dtype, next(model.network.parameters()).device):  # as training computes
+        return retaining(config.retention, model.network, text=text, seed=config.seed)
 
 
-def _model(config: FinetuneConfig, device: str) -> LocalModel:
-    """The base, packed where the method says so. Raises `Unsupported` for an adapter, and for what is not sharded."""
-    if config.training.several_processes == "shard" and processes.place().world > 1 and config.method != "full":
-        raise Unsupported(
-            "a model of which only some is trained is not sharded over processes",
-            received=f"method {config.method}, several_processes shard",
-            fix="set several_processes to replicate",
-        )
-    folder = saved_folder(config.model)
+def _opened(config: FinetuneConfig, folder: pathlib.Path, device: str) -> tuple[LocalModel, FinetuneConfig]:
+    """The base, packed where the method says so, or the adapter on its base; and the settings with the method.
+
+    A base that will be frozen is read in the format that is computed in. One that is packed is not: what its codes come
+    from must be what they come from when the adapter is used.
+    """
     if is_adapter(folder):
-        raise Unsupported(
-            "this is an adapter, and what is trained further is a whole model",
-            received=config.model,
-            fix=f"make it part of its base first: trivium merge {config.model} --output FOLDER",
-        )
-    return load(folder, device=device, quantize=WAYS[config.method].quantize)
+        model = open_adapter(folder, device)
+        return model, as_saved(config, folder, model.network)
+    way = WAYS[config.decided_method]
+    frozen = way.part is None and way.quantize is None
+    model = load(folder, device=device, dtype=config.dtype if frozen else "float32", quantize=way.quantize)
+    return model, dataclasses.replace(config, method=config.decided_method)
+
+
+def _adapted(config: FinetuneConfig, network: nn.Module) -> Adapted:
+    """The method in place, a new one or the adapter that is there; a frozen base in the format that is computed in."""
+    method, ratio = config.decided_method, config.lora_plus_ratio
+    if has_adapters(network):
+        adapted = adapted_further(network, method, lora_plus_ratio=ratio)
+    else:
+        adapted = adapt(network, method, config.method_settings, lora_plus_ratio=ratio, seed=config.seed)
+    if adapted.is_adapter:
+        hold_frozen(network, config.dtype)
+    return adapted
 
 
 def with_usual_rate(config: FinetuneConfig, network: nn.Module) -> FinetuneConfig:
     """`config` with the learning rate that is usual of its method, where it names none."""
     if config.optimiser.learning_rate is not None:
         return config
-    optimiser = dataclasses.replace(config.optimiser, learning_rate=usual_rate(config.method, network))
+    optimiser = dataclasses.replace(config.optimiser, learning_rate=usual_rate(config.decided_method, network))
     return dataclasses.replace(config, optimiser=optimiser)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+from typing import Any
 
 from trivium.adapters.bottleneck import BottleneckConfig
 from trivium.adapters.ia3 import IA3Config
@@ -19,6 +20,7 @@ from trivium.recipes.examples import Answers, PromptFormat
 from trivium.recipes.forgetting import ForgettingConfig
 from trivium.recipes.lengths import TooLong
 from trivium.recipes.method_config import WAYS, MethodName, Settings, settings_of
+from trivium.recipes.mixing import MixingConfig
 from trivium.recipes.rehearsal import RehearsalConfig
 from trivium.recipes.retention import RetentionConfig
 from trivium.recipes.training import TrainingConfig, check_request, require_at_least
@@ -49,10 +51,10 @@ class FinetuneConfig:
     """Of a table, which columns are meant: prompt=question completion=answer."""
     validation: pathlib.Path | None = None
     """A file like `data` to measure on; null to hold out one prompt in twenty."""
-    method: MethodName = "full"
+    method: MethodName | None = None
     """What is trained: full, the whole model, or lisa, a few of its blocks at a time; last-k, layers, bitfit, norms or
     embeddings, some of it; the others an adapter beside it, of a hundredth of its size, which is then what is saved.
-    qlora reads the model in 4 bits."""
+    qlora reads the model in 4 bits. Null is full, and where `model` is an adapter, which goes on, the adapter's own."""
     prompt_format: PromptFormat = "chat"
     """chat: the prompt is what a user says and the completion the answer; plain: the prompt as it stands."""
     answers: Answers = "last"
@@ -87,6 +89,8 @@ class FinetuneConfig:
     """Number format of the forward and backward pass: float32, bfloat16, auto."""
     forgetting: ForgettingConfig = dataclasses.field(default_factory=ForgettingConfig)
     """What the model is measured on before and after, to see what it has forgotten."""
+    mixing: MixingConfig = dataclasses.field(default_factory=MixingConfig)
+    """How often which task, class and group is read; every example once a pass, unless something is given."""
     rehearsal: RehearsalConfig = dataclasses.field(default_factory=RehearsalConfig)
     """What is rehearsed, so that it is not forgotten."""
     retention: RetentionConfig = dataclasses.field(default_factory=RetentionConfig)
@@ -124,15 +128,23 @@ class FinetuneConfig:
             raise ConfigError("lora_plus_ratio must be a finite number above 0", received=self.lora_plus_ratio)
         if self.lora_plus_ratio != LORA_PLUS_RATIO and self.method != "lora+":
             raise ConfigError(
-                f"the method {self.method} reads no lora_plus_ratio",
+                f"the method {self.decided_method} reads no lora_plus_ratio",
                 received=self.lora_plus_ratio,
                 fix="leave it out, or choose the method lora+",
             )
 
     @property
+    def decided_method(self) -> MethodName:
+        """The method; full where nothing is said."""
+        return self.method or "full"
+
+    @property
     def method_settings(self) -> Settings:
         """What the method is carried out with. `ConfigError` for settings of a method that was not chosen."""
+        usual = self.usual_settings()
+        return settings_of(self.decided_method, {name: getattr(self, name) for name in usual}, usual)
+
+    def usual_settings(self) -> dict[str, Any]:
+        """The settings of every method as they are by default, by the name of their field."""
         usual = {field.name: field.default_factory for field in dataclasses.fields(self)}
-        parts = dict.fromkeys(way.settings for way in WAYS.values())
-        given = {name: getattr(self, name) for name in parts}
-        return settings_of(self.method, given, {name: usual[name]() for name in parts})
+        return {name: usual[name]() for name in dict.fromkeys(way.settings for way in WAYS.values())}

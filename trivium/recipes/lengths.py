@@ -49,13 +49,20 @@ def fitted(examples: Sequence[Example], context_tokens: int, too_long: TooLong) 
             dropped += 1
     longest = max((len(example.ids) - 1 for example in examples), default=0)
     if dropped and (too_long == "refuse" or not kept):
+        others = [f"too_long to {other}" for other in _others(too_long, some_fit=bool(kept))]
         raise DataError(
-            f"{dropped:,} of {len(examples):,} examples are longer than the context",
+            f"{dropped:,} of {len(examples):,} examples are longer than the context"
+            + (", and cut to it they hold nothing to learn" if too_long == "cut" else ""),
             received=f"up to {longest:,} tokens",
             expected=f"at most {context_tokens:,} tokens of prompt and completion",
-            fix=f"set context_tokens to {longest}, or too_long to cut" + (" or drop" if kept else ""),
+            fix=", or ".join([f"set context_tokens to {longest}", *others]),
         )
     return Fitted(examples=kept, dropped=dropped, cut=cut, longest=longest)
+
+
+def _others(too_long: TooLong, *, some_fit: bool) -> list[str]:
+    """What else may be chosen where long examples cannot be treated so; those that fit are what dropping leaves."""
+    return ["cut"] * (too_long != "cut") + ["drop"] * (too_long == "refuse" and some_fit)
 
 
 def tell(fitting: Fitted, examples: int, context_tokens: int) -> None:

@@ -15,9 +15,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from trivium.adapters.adapter_set import adapters_of
 from trivium.adapters.attach import detach
 from trivium.adapters.attach import merge as merge_adapter
 from trivium.adapters.combine import CombinationConfig, combine, combined
+from trivium.adapters.lora import LoRAConfig
+from trivium.adapters.methods import METHODS, method_of
 from trivium.adapters.routing import activate
 from trivium.checkpoints.adapter_folder import save_adapter
 from trivium.checkpoints.folder import replaceable
@@ -26,7 +29,7 @@ from trivium.checkpoints.provenance import is_adapter, parent_facts, read_adapte
 from trivium.checkpoints.stored_tensors import StoredTensors
 from trivium.data.documents import read_text
 from trivium.data.embedded import embedded_entries
-from trivium.errors import CheckpointError, ConfigError
+from trivium.errors import CheckpointError, ConfigError, Unsupported
 from trivium.evaluation.drift import Drift, drift
 from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
@@ -54,6 +57,8 @@ class MergeConfig:
     """How several become one."""
     into: Literal["model", "adapter"] = "model"
     """model: weights that need no adapter; adapter: one adapter for the same base."""
+    any_base: bool = False
+    """Merge adapters also into other weights than those they were made for: you know better."""
     quantised: bool = False
     """The adapters were trained on the base in 4 bits (QLoRA): merge them into what those stand for."""
     text: pathlib.Path | None = None
@@ -112,9 +117,12 @@ def _merge_adapters(config: MergeConfig) -> dict[str, Any]:
         adapter=dict(zip(weights, map(str, folders), strict=True)),
         device=config.device,
         quantize="nf4" if config.quantised else None,
+        any_base=config.any_base,
     )
     name, lost = next(iter(weights)), None
-    if len(folders) > 1 or weights[name] != 1:
+    summed = len(folders) > 1 or weights[name] != 1
+    _check_methods(model, dict(zip(weights, config.adapters, strict=True)), into=config.into, summed=summed)
+    if summed:
         name = "combined"
         lost = combine(model.network, name, weights, config.combination)
     activate(model.network, name)
@@ -133,6 +141,27 @@ def _merge_adapters(config: MergeConfig) -> dict[str, Any]:
         metadata=metadata,
     )
     return told | {"drift": None if found is None else dataclasses.asdict(found)}
+
+
+def _check_methods(model: LocalModel, folders: Mapping[str, pathlib.Path], *, into: str, summed: bool) -> None:
+    """Raises `Unsupported`, with its folder, for an adapter that no weights can express or that sums of several cannot
+    hold."""
+    for name, config in adapters_of(model.network).configs.items():
+        method = method_of(config)
+        if into == "model" and not method.merges:
+            raise Unsupported(
+                f"a {method.name} cannot be merged into weights",
+                received=folders[name],
+                expected=", ".join(other.name for other in METHODS if other.merges),
+                fix=f"use it as it is: it is opened with its base, as in trivium chat {folders[name]}",
+            )
+        is_lora = isinstance(config, LoRAConfig)
+        if summed and not (is_lora and not config.decomposed and not config.bias):
+            raise Unsupported(
+                "only plain LoRAs, without a bias, are added up and weighted",
+                received=f"{folders[name]}: {'DoRA' if is_lora and config.decomposed else method.name}",
+                fix="merge it alone and whole, without --weights",
+            )
 
 
 def _merged(model: LocalModel, name: str, rows: list[Tensor] | None) -> Drift | None:

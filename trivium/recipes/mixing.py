@@ -1,22 +1,27 @@
-"""How the examples of a tuning are mixed: tasks by weight or temperature, classes and groups in balance.
+"""How the examples of a tuning are mixed: tasks by weight or temperature, classes and groups in balance, and what is
+rehearsed among them.
 
     mixing = MixingConfig(temperature=2.0)
-    source = mixed_source(examples, mixing, vocabulary_size=4096, context_tokens=256, rows=8)
+    source = mixed_source(examples, mixing, Batching(vocabulary_size=4096, context_tokens=256, rows=8))
 
-Without settings every example is read once a pass, whatever its task.
+Without settings every example is read once a pass, whatever its task. Which rows of which batch are of which task, or
+rehearsed, follows from their numbers alone: a resumed run goes on the same.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from trivium.data.balance import shares
 from trivium.data.balanced import MOST_PASSES, balanced
 from trivium.data.examples import Example, ExamplesSource
-from trivium.data.task_mixture import MixedExamplesSource, TaskMixture, mixing_rates
+from trivium.data.task_mixture import Batching, MixedExamplesSource, TaskMixture, mixing_rates
 from trivium.errors import ConfigError, DataError
 
 UNNAMED = "other"
 """The task of examples that name none."""
+NEW, OLD = "new", "rehearsed"
+"""What is trained on, where its tasks are not told apart, and what is rehearsed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,16 +58,14 @@ class MixingConfig:
 def mixed_source(
     examples: Sequence[Example],
     config: MixingConfig,
+    batching: Batching,
     *,
-    vocabulary_size: int,
-    context_tokens: int,
-    rows: int,
-    seed: int = 0,
-    drop_long: bool = False,
-    rank: int = 0,
-    world: int = 1,
+    old: Sequence[Example] = (),
+    old_share: float = 0.0,
 ) -> ExamplesSource | MixedExamplesSource:
-    """Batches of ``examples``, which know their task, label and group.
+    """Batches of ``examples``, which know their task, label and group; all fit.
+
+    With ``old`` ones, ``old_share`` of the tokens are theirs, and the rest is mixed as it would be without them.
 
     Raises:
         DataError: as `ExamplesSource`; no label or group to balance by.
@@ -71,36 +74,46 @@ def mixed_source(
     tasks: dict[str, list[Example]] = {}
     for example in examples:
         tasks.setdefault(example.task or UNNAMED, []).append(example)
-    chosen = {task: _in_balance(each, config, seed) for task, each in tasks.items()}
-    if not config.by_task:
-        return ExamplesSource(
-            [example for task in chosen.values() for example in task],
-            vocabulary_size=vocabulary_size,
-            context_tokens=context_tokens,
-            rows=rows,
-            seed=seed,
-            drop_long=drop_long,
-            rank=rank,
-            world=world,
-        )
+    chosen = {task: _in_balance(each, config, batching.seed) for task, each in tasks.items()}
+    if config.by_task:
+        _require_tasks(tasks, rehearsing=bool(old))
+        rates = mixing_rates({task: len(each) for task, each in tasks.items()}, config.mixture)
+    else:
+        together = [example for each in chosen.values() for example in each]
+        if not old:
+            return ExamplesSource(together, **dataclasses.asdict(batching))
+        chosen, rates = {NEW: together}, {NEW: 1.0}
+    if not old:
+        return MixedExamplesSource(chosen, rates, batching)
+    of_tokens = {task: (1 - old_share) * share for task, share in _of_tokens(chosen, rates).items()} | {OLD: old_share}
+    return MixedExamplesSource({**chosen, OLD: old}, of_tokens, batching, rate_of="tokens")
+
+
+def batches_in_pass(source: ExamplesSource | MixedExamplesSource) -> float:
+    """Batches until as much was read of what is trained on as there is, rehearsal not counted; not always whole."""
+    if isinstance(source, ExamplesSource):
+        return source.batches_per_epoch
+    return source.batches_for(*(task for task in source.passes if task != OLD))
+
+
+def _require_tasks(tasks: Mapping[str, Sequence[Example]], *, rehearsing: bool) -> None:
     if set(tasks) == {UNNAMED}:
         raise ConfigError(
             "there are no tasks to mix",
-            received=f"{len(examples):,} examples, none with a task",
+            received=f"{len(tasks[UNNAMED]):,} examples, none with a task",
             expected='lines with "task", as `trivium prepare --task` writes them',
             fix="leave weights, size_limit and temperature out",
         )
-    return MixedExamplesSource(
-        chosen,
-        rates=mixing_rates({task: len(each) for task, each in tasks.items()}, config.mixture),
-        vocabulary_size=vocabulary_size,
-        context_tokens=context_tokens,
-        rows=rows,
-        seed=seed,
-        drop_long=drop_long,
-        rank=rank,
-        world=world,
-    )
+    if rehearsing and OLD in tasks:
+        raise ConfigError(
+            "a task has the name of what is rehearsed", received=OLD, fix='give the lines of it another "task"'
+        )
+
+
+def _of_tokens(tasks: Mapping[str, Sequence[Example]], rates: Mapping[str, float]) -> dict[str, float]:
+    """Shares of the tokens, of sum 1, from shares of the examples."""
+    tokens = {task: sum(len(example.ids) - 1 for example in each) / len(each) for task, each in tasks.items()}
+    return shares({task: rate * tokens[task] for task, rate in rates.items()})
 
 
 def _in_balance(examples: Sequence[Example], config: MixingConfig, seed: int) -> Sequence[Example]:

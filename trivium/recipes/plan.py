@@ -7,6 +7,7 @@ rehearsal each, of twice as many rows and of rows half as long, since memory gro
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from trivium.planning import account
 from trivium.planning.memory import Rehearsed
 from trivium.recipes.finetune_config import FinetuneConfig
 from trivium.recipes.method_config import WAYS, MethodName
+from trivium.recipes.plan_blocks import rehearsed
 from trivium.recipes.plan_model import PlannedModel
 from trivium.recipes.plan_steps import (
     OptimiserName,
@@ -49,6 +51,9 @@ COMPARED: tuple[tuple[MethodName, OptimiserName], ...] = (
     ("prefix", "adamw"),
 )
 """The methods that are set side by side where none is named: what they train differs most."""
+
+CHOOSING_BLOCKS = ("lisa", "last-k", "layers", "llama-adapter")
+"""Methods that treat a few blocks otherwise, so that a deep model is not planned from shallow ones."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,18 +130,26 @@ class Room:
     """Bytes of the process beside its tensors."""
     rate: float | None
     """Operations a second."""
+    in_heap: bool = True
+    """Whether tensors lie in the heap of the C library, whose holes count: on the CPU. What a GPU's allocator keeps
+    beside the tensors is not foretold."""
 
     @classmethod
     def of(cls, planned_machine: PlannedMachine) -> "Room":
         """Of a machine. Called before any rehearsal, whose own memory is not the work's."""
         process = planned_machine.process_bytes()
         limit = planned_machine.limit_bytes()
-        return cls(limit=limit, process=process, rate=planned_machine.operations_a_second())
+        rate = planned_machine.operations_a_second()
+        return cls(limit=limit, process=process, rate=rate, in_heap=not planned_machine.is_gpu)
 
     @property
     def free(self) -> int:
         """Bytes for tensors."""
         return self.limit - self.process
+
+    def taken(self, found: Rehearsed) -> int:
+        """Of them, with the holes between the tensors."""
+        return found.heap if self.in_heap else found.memory.tensors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,7 +172,7 @@ class Planned:
     @property
     def in_all(self) -> int:
         """Bytes, with the process."""
-        return self.rehearsed.memory.tensors + self.room.process
+        return self.room.taken(self.rehearsed) + self.room.process
 
     @property
     def fits(self) -> bool:
@@ -167,14 +180,15 @@ class Planned:
         return self.in_all <= self.room.limit
 
     def facts(self) -> dict[str, Any]:
-        """As plain data; what is given in GiB is so by its name."""
+        """As plain data."""
         parts = dataclasses.asdict(self.rehearsed.memory)
+        parts["holes"] = self.room.taken(self.rehearsed) - self.rehearsed.memory.tensors
         seconds = None if self.room.rate is None else self.rehearsed.operations / self.room.rate
         return {
             "method": self.way,
             "fits": self.fits,
-            "memory_gib": {name: round(size / GIB, 3) for name, size in parts.items() if size}
-            | {"process": round(self.room.process / GIB, 3), "in_all": round(self.in_all / GIB, 3)},
+            "memory_bytes": {name: size for name, size in parts.items() if size}
+            | {"process": self.room.process, "in_all": self.in_all},
             "activations_recomputed": self.recomputed,
             "trained_parameters": self.rehearsed.trained_parameters,
             "most_rows": self.most_rows,
@@ -188,11 +202,13 @@ class Planned:
 def plan_finetuning(model: PlannedModel, method: MethodName, rank: int | None, step: Step, room: Room) -> Planned:
     """One method; activations are kept where they fit, and else computed again. Raises `Unsupported` or `ConfigError`
     for what the method cannot be on this model."""
-    settings = _settings(method, rank)
+    settings = method_settings(method, rank)
     dtype = torch.float32 if WAYS[method].part is not None else step.dtype
 
     def rehearse(step: Step) -> Rehearsed:
-        return rehearse_finetuning(model.network(dtype), method, settings, step)
+        if method in CHOOSING_BLOCKS:
+            return rehearse_finetuning(model.network(dtype), method, settings, step)
+        return rehearsed(model, dtype, lambda network: rehearse_finetuning(network, method, settings, step))
 
     way = method if step.optimiser == "adamw" else f"{method}, {step.optimiser}"
     return _planned(way, rehearse, step, room, context_limit(model.network()))
@@ -201,7 +217,11 @@ def plan_finetuning(model: PlannedModel, method: MethodName, rank: int | None, s
 def plan_pretraining(model: PlannedModel, step: Step, room: Room) -> Planned:
     """All parameters trained, in fp32."""
     most_tokens = context_limit(model.network())
-    return _planned("pretraining", lambda step: rehearse_pretraining(model.network(), step), step, room, most_tokens)
+
+    def rehearse(step: Step) -> Rehearsed:
+        return rehearsed(model, torch.float32, lambda network: rehearse_pretraining(network, step))
+
+    return _planned("pretraining", rehearse, step, room, most_tokens)
 
 
 def plan_generation(
@@ -210,9 +230,10 @@ def plan_generation(
     """Weights, the cache of all rows, and what reading the prompts needs. The time is that of reading them."""
 
     def rehearse(rows: int) -> Rehearsed:
-        return rehearse_generation(
-            model.network(dtype), rows=rows, prompt_tokens=prompt_tokens, new_tokens=new_tokens, nf4=nf4
+        read = functools.partial(
+            rehearse_generation, rows=rows, prompt_tokens=prompt_tokens, new_tokens=new_tokens, nf4=nf4
         )
+        return rehearsed(model, dtype, read)
 
     one = rehearse(rows)
     planned = Planned(way="generation", rehearsed=one, room=room, tokens=rows * prompt_tokens)
@@ -227,7 +248,7 @@ def _planned(
     found = rehearse(step)
     memory = found.memory
     could_fit = memory.weights + memory.adapters + memory.optimiser <= room.free
-    if memory.tensors > room.free and could_fit and not step.activation_checkpointing:
+    if room.taken(found) > room.free and could_fit and not step.activation_checkpointing:
         step = dataclasses.replace(step, activation_checkpointing=True)
         found = rehearse(step)
     planned = Planned(way=way, rehearsed=found, room=room, tokens=step.tokens, recomputed=step.activation_checkpointing)
@@ -249,12 +270,13 @@ def _furthest(size: int, found: Rehearsed, other: int, other_found: Rehearsed, r
     it costs nothing, or is not known."""
     if other == size:
         return None
-    each = (other_found.memory.tensors - found.memory.tensors) / (other - size)
-    return None if each <= 0 else size + int((room.free - found.memory.tensors) / each)
+    each = (room.taken(other_found) - room.taken(found)) / (other - size)
+    return None if each <= 0 else size + int((room.free - room.taken(found)) / each)
 
 
-def _settings(method: MethodName, rank: int | None) -> Any:
-    """Those that `trivium finetune` has by default, with another rank where one is given."""
+def method_settings(method: MethodName, rank: int | None) -> Any:
+    """Those that `trivium finetune` has by default, with another rank where one is given; `ConfigError` where the
+    method has none."""
     usual = FinetuneConfig(model=pathlib.Path(), data=pathlib.Path(), method=method).method_settings
     if rank is None:
         return usual

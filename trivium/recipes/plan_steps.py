@@ -53,12 +53,6 @@ class Step:
 def rehearse_finetuning(network: nn.Module, method: MethodName, settings: Settings, step: Step) -> Rehearsed:
     """One update of a method of fine-tuning. `network` is on the meta device, in the format that it is kept in, and is
     of no use afterwards. Raises `ConfigError` or `Unsupported` for what the method cannot be on this network."""
-    if method == "p-tuning":  # PyTorch holds weak references to an LSTM's parameters, which then cannot be replaced
-        raise Unsupported(
-            "the encoder of a P-tuning prompt cannot be rehearsed",
-            received=method,
-            fix="plan soft-prompt, and add the encoder's parameters, which grow with the square of the model's width",
-        )
 
     def prepare(network: nn.Module) -> None:
         if WAYS[method].quantize is not None:

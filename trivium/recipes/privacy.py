@@ -10,6 +10,7 @@ An example is one record of the data: what one person wrote is covered as a whol
 
 import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,13 +55,22 @@ def statement(privacy: Privacy, steps: int) -> dict[str, Any]:
     }
 
 
+def told_apart(epsilon: float, delta: float) -> float:
+    """How often the best test can be right on whether an example was among those trained on, where half of those that
+    it is asked about were: (e^epsilon + delta) / (e^epsilon + 1), the corner of the region of Kairouz, Oh and Viswanath
+    2015, theorem 2.1. Guessing is right in 0.5."""
+    missed = math.exp(-epsilon) / (1 + math.exp(-epsilon))  # no epsilon is too large for this one
+    return 1 - (1 - delta) * missed
+
+
 def keep_statement(run: Run, privacy: Privacy, steps: int) -> Section:
     """Writes `privacy.json` into the run's folder, and gives the same for its report."""
     told = statement(privacy, steps)
     replace_file(run.folder / PRIVACY, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
     body = parts.paragraph(
-        f"Whoever sees the model can tell whether any one example was among those trained on hardly better than by "
-        f"guessing: epsilon {told['epsilon']:.3g} at delta {told['delta']:.2g}."
+        f"Whoever sees the model is right on whether any one example was among those trained on in at most "
+        f"{told_apart(told['epsilon'], told['delta']):.1%} of cases, where guessing is in 50%: epsilon "
+        f"{told['epsilon']:.3g} at delta {told['delta']:.2g}."
     )
     rows = [(name, f"{value:.6g}" if isinstance(value, float) else str(value)) for name, value in told.items()]
     body += parts.table(("", ""), rows)

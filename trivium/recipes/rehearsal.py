@@ -1,29 +1,27 @@
 """Rehearsal: some of every batch is what the model knew already, so that it stays known (Robins 1995).
 
-    source = rehearsed(RehearsalConfig(share=0.1, data=(Path("old.jsonl"),)), examples, model, ...)
+    config = RehearsalConfig(share=0.1, data=(Path("old.jsonl"),))
+    old = old_examples(config, model, prompt_format="chat", context_tokens=256)
+    source = mixed_source(examples, mixing, batching, old=old, old_share=config.share)
 
 What is rehearsed are examples of other tasks, or text in general as it was pre-trained on; where none is given, the
-text that forgetting is measured by, but not the part that is measured. Which rows of which batch are rehearsed follows
-from their numbers alone: a resumed run goes on the same.
+text that forgetting is measured by, but not the part that is measured.
 """
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 from trivium.data.examples import Example, ExamplesSource
 from trivium.data.examples_file import read_records
-from trivium.data.task_mixture import MixedExamplesSource
 from trivium.errors import ConfigError, DataError
 from trivium.lm.local import LocalModel
 from trivium.recipes.examples import PromptFormat, encode_record
 from trivium.recipes.general_text import general_texts, texts_of
 from trivium.recipes.training import require_at_least
-from trivium.runtime import processes
 from trivium.tokenizers import Tokenizer
 
-NEW, OLD = "new", "rehearsed"
 _EXAMPLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -48,39 +46,6 @@ class RehearsalConfig:
             raise ConfigError(
                 "there is something to rehearse, and none of it is", received="share 0", fix="set share to 0.1"
             )
-
-
-def rehearsed(
-    config: RehearsalConfig,
-    examples: Sequence[Example],
-    old: Sequence[Example],
-    *,
-    vocabulary_size: int,
-    context_tokens: int,
-    rows: int,
-    seed: int,
-    here: processes.Place,
-) -> Callable[[], MixedExamplesSource]:
-    """What makes this process's source of batches, of ``examples`` and, at `config.share` of the tokens, ``old`` ones.
-
-    Both fit in ``context_tokens``. The source raises `DataError` where there is nothing to rehearse.
-    """
-    assert 0 < config.share < 1, "rehearsal is asked for"
-
-    def source() -> MixedExamplesSource:
-        return MixedExamplesSource(
-            {NEW: examples, OLD: old},
-            rates={NEW: 1 - config.share, OLD: config.share},
-            rate_of="tokens",
-            vocabulary_size=vocabulary_size,
-            context_tokens=context_tokens,
-            rows=rows,
-            seed=seed,
-            rank=here.rank,
-            world=here.world,
-        )
-
-    return source
 
 
 def old_examples(

@@ -1,9 +1,10 @@
 """What fine-tuning reads: the examples of its files, as ids and in batches, with what is rehearsed among them."""
 
 import dataclasses
+import functools
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trivium.data.batches import CausalBatch
@@ -12,13 +13,15 @@ from trivium.data.examples import Example, ExamplesSource
 from trivium.data.examples_file import Record, read_records, told
 from trivium.data.resumable import BatchSource
 from trivium.data.splits import is_held_out
+from trivium.data.task_mixture import Batching, MixedExamplesSource
 from trivium.errors import ConfigError, DataError
 from trivium.lm.local import LocalModel
 from trivium.recipes.examples import PromptFormat, encode_record
 from trivium.recipes.finetune_config import FinetuneConfig
 from trivium.recipes.lengths import fitted
+from trivium.recipes.mixing import MixingConfig, batches_in_pass, mixed_source
 from trivium.recipes.privacy import privacy_of, private_source
-from trivium.recipes.rehearsal import NEW, old_examples, rehearsed
+from trivium.recipes.rehearsal import old_examples
 from trivium.runtime import processes
 from trivium.tokenizers import Tokenizer
 from trivium.training.private_gradients import Privacy
@@ -65,56 +68,78 @@ class Reading:
     """Makes this process's source of batches, from the beginning."""
     batches_in_pass: float
     """Batches until all examples were read."""
+    passes: Callable[[int], Mapping[str, float]] = lambda _: {}
+    """How often so many batches read each task, and what is rehearsed; nothing where there is one kind of example."""
     privacy: Callable[[int], Privacy] | None = None
     """Of so many steps, how private training is done; None: it is not private."""
 
 
 def reading(config: FinetuneConfig, examples: Sequence[Example], model: LocalModel, here: processes.Place) -> Reading:
-    """Examples that fit, with what is rehearsed, or one by one where training is private. Raises `UserError`."""
+    """Examples that fit, mixed, with what is rehearsed, or one by one where training is private. Raises `UserError`."""
     assert model.tokenizer is not None, "refused before"
-    sizes: dict[str, int] = {
-        "vocabulary_size": model.tokenizer.vocabulary_size,
-        "context_tokens": config.context_tokens,
-        "rows": config.rows,
-    }
     if config.privacy.wanted:
-        if config.rehearsal.share:
-            raise ConfigError(
-                "what is rehearsed would be counted among the examples that are kept private",
-                received=f"rehearsal.share {config.rehearsal.share} with privacy",
-                fix="leave one of them out",
-            )
-        private = private_source(examples, **sizes)
-        made = privacy_of(config.privacy, examples=len(examples), rows=config.rows)
-        return Reading(source=private, batches_in_pass=private().batches_per_epoch, privacy=made)
-    if not config.rehearsal.share:
-        plain = examples_source(config, examples, model.tokenizer, here)
-        return Reading(source=plain, batches_in_pass=plain().batches_per_epoch)
-    old = old_examples(
-        config.rehearsal, model, prompt_format=config.prompt_format, context_tokens=config.context_tokens
+        return _private_reading(config, examples, model.tokenizer)
+    old: Sequence[Example] = ()
+    if config.rehearsal.share:
+        old = old_examples(
+            config.rehearsal, model, prompt_format=config.prompt_format, context_tokens=config.context_tokens
+        )
+    source = examples_source(config, examples, model.tokenizer, here, old=old)
+    first = source()
+    if isinstance(first, MixedExamplesSource):
+        return Reading(source=source, batches_in_pass=batches_in_pass(first), passes=first.passes_after)
+    return Reading(source=source, batches_in_pass=batches_in_pass(first))
+
+
+def _private_reading(config: FinetuneConfig, examples: Sequence[Example], tokenizer: Tokenizer) -> Reading:
+    """Every example has the same chance to be in a batch, which is what the guarantee is worked out from."""
+    if config.rehearsal.share:
+        raise ConfigError(
+            "what is rehearsed would be counted among the examples that are kept private",
+            received=f"rehearsal.share {config.rehearsal.share} with privacy",
+            fix="leave one of them out",
+        )
+    if config.mixing != MixingConfig():
+        raise ConfigError(
+            "private training reads every example equally often, and mixing reads some more often than others",
+            received="settings of mixing with privacy",
+            fix="leave one of them out",
+        )
+    source = private_source(
+        examples,
+        vocabulary_size=tokenizer.vocabulary_size,
+        context_tokens=config.context_tokens,
+        rows=config.rows,
     )
-    mixed = rehearsed(config.rehearsal, examples, old, **sizes, seed=config.seed, here=here)
-    return Reading(source=mixed, batches_in_pass=mixed().batches_for(NEW))
+    made = privacy_of(config.privacy, examples=len(examples), rows=config.rows)
+    return Reading(source=source, batches_in_pass=source().batches_per_epoch, privacy=made)
 
 
 def examples_source(
-    config: FinetuneConfig, examples: Sequence[Example], tokenizer: Tokenizer, here: processes.Place
-) -> Callable[[], ExamplesSource]:
-    """What makes this process's source of batches; examples that are too long are treated as the recipe says."""
-    fitting = fitted(examples, config.context_tokens, config.too_long).examples
-
-    def source() -> ExamplesSource:
-        return ExamplesSource(
-            fitting,
+    config: FinetuneConfig,
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    here: processes.Place,
+    *,
+    old: Sequence[Example] = (),
+) -> Callable[[], ExamplesSource | MixedExamplesSource]:
+    """What makes this process's source of batches, mixed as the recipe says and with ``old`` ones rehearsed; examples
+    that are too long are treated as it says."""
+    return functools.partial(
+        mixed_source,
+        fitted(examples, config.context_tokens, config.too_long).examples,
+        config.mixing,
+        Batching(
             vocabulary_size=tokenizer.vocabulary_size,
             context_tokens=config.context_tokens,
             rows=config.rows,
             seed=config.seed,
             rank=here.rank,
             world=here.world,
-        )
-
-    return source
+        ),
+        old=old,
+        old_share=config.rehearsal.share,
+    )
 
 
 def validation_batches(config: FinetuneConfig, examples: Sequence[Example], tokenizer: Tokenizer) -> list[CausalBatch]:

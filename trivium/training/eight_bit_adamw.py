@@ -19,10 +19,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
-from trivium.errors import Unsupported
 from trivium.nn.nf4 import dynamic_codes, nearest_codes
+from trivium.training.one_by_one import OneByOne
 
 BLOCK = 256
 """Numbers that share one magnitude."""
@@ -31,7 +30,7 @@ LEAST_ELEMENTS = 4096
 _BLOCKS_AT_ONCE = 4096  # about 4 MB for each of the moments in fp32
 
 
-class EightBitAdamW(torch.optim.Optimizer):
+class EightBitAdamW(OneByOne):
     """AdamW (Loshchilov and Hutter 2019, algorithm 2), as `torch.optim.AdamW` computes it, with packed moments."""
 
     def __init__(
@@ -46,24 +45,9 @@ class EightBitAdamW(torch.optim.Optimizer):
         """A group may say `precise`: its moments stay in fp32. Raises `Unsupported` for sharded parameters, whose
         blocks would depend on the number of processes."""
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "precise": False}
-        super().__init__(parameters, defaults)
-        if any(isinstance(parameter, DTensor) for group in self.param_groups for parameter in group["params"]):
-            raise Unsupported(
-                "8-bit moments of sharded parameters",
-                received="a model shared out between processes",
-                fix="set several_processes to replicate, or the optimiser to adamw",
-            )
+        super().__init__(parameters, defaults, of_shares="8-bit moments of sharded parameters")
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """One update of every parameter that has a gradient."""
-        assert closure is None, "AdamW evaluates nothing"
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
-
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state.update(_empty(parameter, precise=group["precise"] or not _worth_packing(parameter)))

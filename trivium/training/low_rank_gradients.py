@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
-from trivium.errors import ConfigError, Unsupported
+from trivium.errors import ConfigError
+from trivium.training.one_by_one import OneByOne
 
 
-class GaLoreAdamW(torch.optim.Optimizer):
+class GaLoreAdamW(OneByOne):
     """AdamW; of matrices with both sides longer than ``rank`` in the subspace of their gradient."""
 
     def __init__(
@@ -46,24 +46,11 @@ class GaLoreAdamW(torch.optim.Optimizer):
                 received=f"rank {rank}, every_steps {every_steps}, scale {scale}",
             )
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(parameters, defaults | {"rank": rank, "every_steps": every_steps, "scale": scale})
-        if any(isinstance(parameter, DTensor) for group in self.param_groups for parameter in group["params"]):
-            raise Unsupported(
-                "the subspace of a sharded gradient",
-                received="a model shared out between processes",
-                fix="set several_processes to replicate, or the optimiser to adamw",
-            )
+        defaults |= {"rank": rank, "every_steps": every_steps, "scale": scale}
+        super().__init__(parameters, defaults, of_shares="the subspace of a sharded gradient")
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """One update of every parameter that has a gradient."""
-        assert closure is None, "AdamW evaluates nothing"
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad.float(), group)
-
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        gradient = gradient.float()
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros(())

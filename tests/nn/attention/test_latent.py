@@ -8,6 +8,7 @@ from torch.utils import _pytree as pytree
 from trivium.nn.attention.latent import LatentAttention, LatentCache
 from trivium.nn.attention.layout import causal_layout
 from trivium.nn.positions.rope import Rope, Rotary, rotate
+from trivium.nn.quantized import NF4Linear
 from trivium.nn.state import LayerState, State
 
 D, H, K, TURNED, V, R = 20, 3, 4, 6, 5, 16
@@ -122,7 +123,7 @@ def test_many_tokens_expand_what_was_remembered(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_stands_in_the_place_of_the_projection_is_called() -> None:
-    """An adapter or a packed matrix is no plain linear layer: its weight, if it has one, is not all that it does."""
+    """An adapter is no plain linear layer: its weight, if it has one, is not all that it does."""
 
     class Doubled(nn.Module):
         def __init__(self, inner: nn.Module) -> None:
@@ -138,6 +139,15 @@ def test_what_stands_in_the_place_of_the_projection_is_called() -> None:
     whole = run(layer, x)[0]
     state = begun(layer, x[:, :5], [5])
     same(run(layer, x[:, 5:], state)[0], whole[:, 5:])
+
+
+@pytest.mark.parametrize("length", [1, 7])
+def test_a_packed_projection_with_a_cache(length: int) -> None:
+    """Cached is uncached, absorbed (one token) and expanded (seven)."""
+    layer = attention()
+    layer.up = NF4Linear(layer.up.weight)
+    x = torch.randn(1, 5 + length, D, dtype=torch.float64)
+    same(run(layer, x[:, 5:], begun(layer, x[:, :5], [5]))[0], run(layer, x)[0][:, 5:])
 
 
 def test_dropout_while_training_with_a_cache() -> None:

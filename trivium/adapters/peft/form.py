@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from trivium.errors import CheckpointError, Unsupported
 
-Tensors = Mapping[str, Tensor]
+Options, Tensors = Mapping[str, Any], Mapping[str, Tensor]
 PREFIX = "base_model.model."
 """What PEFT puts before the name of a module of the base."""
 
@@ -48,6 +48,8 @@ class Form:
     """``tensors(model, name)``: detached, under PEFT's names, in PEFT's shapes."""
     fill: Callable[[nn.Module, str, Tensors], None]
     """``fill(model, name, tensors)``: the inverse, for tensors of the right names and shapes, without gradients."""
+    settled: Callable[[nn.Module, Options, Tensors], Options] = lambda _model, options, _tensors: options
+    """``settled(model, options, tensors)``: the options, where only the tensors tell what they came to."""
     base_tensors: Callable[[nn.Module, str], dict[str, Tensor]] = lambda _model, _name: {}
     """``base_tensors(model, name)``: tensors of the base under the names by which PEFT may store them as well."""
 

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from trivium.adapters.adapted_linear import AdaptedLinear
 from trivium.adapters.adapter_set import adapters_of
 from trivium.adapters.holder import holders
-from trivium.adapters.ia3 import IA3Config, RescalingUpdate
+from trivium.adapters.ia3 import IA3Config, RescalingUpdate, with_targets
 from trivium.adapters.peft.form import PREFIX, Form, Tensors
 from trivium.adapters.peft.targets import read_targets, write_targets
 from trivium.adapters.sites import sites
 
 
 def _to_options(model: nn.Module, name: str) -> dict[str, Any]:
-    config: IA3Config = adapters_of(model).configs[name]
+    config = with_targets(model, adapters_of(model).configs[name])
     return {
         "target_modules": write_targets(config.targets),
         "feedforward_modules": write_targets(config.feedforward),

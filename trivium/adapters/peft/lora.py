@@ -18,7 +18,7 @@ from trivium.adapters.lora import LoRAConfig, LowRankUpdate
 from trivium.adapters.peft.form import PREFIX, Form, Tensors, refuse
 from trivium.adapters.peft.targets import read_targets, write_targets
 from trivium.adapters.pissa import PrincipalUpdate
-from trivium.adapters.sites import chosen, sites
+from trivium.adapters.sites import sites
 
 _HARMLESS_STARTS = (None, True, False, "gaussian", "orthogonal", "eva", "mica")
 """Values of ``init_lora_weights`` that leave the base as it was; others move a part of it into the adapter."""
@@ -62,7 +62,7 @@ def _from_options(model: nn.Module, options: Mapping[str, Any]) -> LoRAConfig:
     if not options.get("target_modules") and not options.get("target_parameters"):
         wrong["target_modules"] = "none"
     refuse(wrong)
-    config = LoRAConfig(
+    return LoRAConfig(
         rank=options["r"],
         alpha=options["lora_alpha"],
         dropout=options.get("lora_dropout", 0.0),
@@ -77,9 +77,6 @@ def _from_options(model: nn.Module, options: Mapping[str, Any]) -> LoRAConfig:
         rank_pattern=dict(options.get("rank_pattern") or {}),
         alpha_pattern=dict(options.get("alpha_pattern") or {}),
     )
-    if options.get("ensure_weight_tying") and any(site.tied for site in chosen(model, config.choice)):
-        refuse({"ensure_weight_tying": True})
-    return config
 
 
 def _parts(model: nn.Module, name: str) -> Iterator[tuple[str, Tensor, nn.Parameter | None]]:
@@ -152,7 +149,6 @@ LORA = Form(
         {
             "alpha_pattern",
             "bias",
-            "ensure_weight_tying",
             "exclude_modules",
             "init_lora_weights",
             "layers_pattern",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from trivium.adapters.adapter_set import adapters_of, has_adapters
 from trivium.adapters.attach import attach, remove
 from trivium.adapters.peft.bottleneck import TRIVIUM_ADAPTER_FUSION, TRIVIUM_BOTTLENECK, TRIVIUM_PARALLEL_ADAPTER
-from trivium.adapters.peft.extended_lora import EXTENDED_LORA
+from trivium.adapters.peft.extended import EXTENDED_IA3, EXTENDED_LORA
 from trivium.adapters.peft.form import Form, check_options, check_shapes, without_base
 from trivium.adapters.peft.ia3 import IA3
 from trivium.adapters.peft.llama_adapter import ADAPTION_PROMPT, TRIVIUM_LLAMA_ADAPTER
@@ -24,6 +24,7 @@ from trivium.models import architecture
 FORMS: tuple[Form, ...] = (
     EXTENDED_LORA,
     LORA,
+    EXTENDED_IA3,
     IA3,
     PREFIX_TUNING,
     PROMPT_TUNING,
@@ -69,7 +70,7 @@ def from_peft(model: nn.Module, name: str, options: Mapping[str, Any], tensors: 
     check_options(form, options)
     trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
     before = adapters_of(model).routing.active if has_adapters(model) else None
-    attach(model, name, form.from_options(model, options))
+    attach(model, name, form.from_options(model, form.settled(model, options, tensors)))
     try:
         tensors = without_base(form.base_tensors(model, name), tensors)
         check_shapes({key: tensor.shape for key, tensor in form.tensors(model, name).items()}, tensors)

@@ -1,32 +1,43 @@
 """Copies of whole modules: ``modules_to_save`` of PEFT's adapters, whose tensors have the names of the base's."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from trivium.adapters.holder import holders
-from trivium.adapters.peft.form import PREFIX, Tensors, refuse
+from trivium.adapters.peft.form import PREFIX, Tensors
 from trivium.adapters.peft.own import own_form
 from trivium.adapters.published import published
-from trivium.adapters.trained_copy import TrainedCopy, TrainedCopyConfig, copies, is_inside
+from trivium.adapters.trained_copy import TrainedCopy, TrainedCopyConfig, is_named
 from trivium.nn.weight_map import Entry
 
 
 def read_copies(model: nn.Module, options: Mapping[str, Any]) -> TrainedCopyConfig | None:
-    """The modules that the model has of those that are named: PEFT names every usual head of a classifier.
+    """The modules that the model has of those that are named: PEFT names every usual head of a classifier."""
+    found: dict[str, None] = {}
+    for ending in options.get("modules_to_save") or ():
+        meant = [module for module in _modules(model) if module.endswith(ending)]
+        found |= dict.fromkeys([ending] if meant and all(is_named(module, ending) for module in meant) else meant)
+    return TrainedCopyConfig(modules=tuple(found)) if found else None
 
-    ``Unsupported`` where modules that are tied in the base are to stay so.
-    """
+
+def write_copies(model: nn.Module, config: TrainedCopyConfig) -> list[str]:
+    """The inverse. PEFT asks how a name ends, whatever is before: its ``norm`` is every ``input_layernorm`` too."""
+    found: dict[str, None] = {}
+    for ending in config.modules:
+        ends = [module for module in _modules(model) if module.endswith(ending)]
+        meant = [module for module in ends if is_named(module, ending)]
+        found |= dict.fromkeys([ending] if len(meant) == len(ends) else meant)
+    return list(found)
+
+
+def _modules(model: nn.Module) -> list[str]:
+    """The published names of all modules that have parameters in them."""
     names = [name for _, theirs in published(model).values() for name in theirs]
-    endings = options.get("modules_to_save") or ()
-    there = tuple(ending for ending in endings if any(is_inside(name, ending) for name in names))
-    if not there:
-        return None
-    config = TrainedCopyConfig(modules=there)
-    if options.get("ensure_weight_tying") and any(part.shared for part in copies(model, config).values()):
-        refuse({"ensure_weight_tying": True})
-    return config
+    paths = [list(itertools.accumulate(name.split(".")[:-1], "{}.{}".format)) for name in names]
+    return list(dict.fromkeys(path for own in paths for path in own))
 
 
 def copied_tensors(model: nn.Module, name: str) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from trivium.adapters.adapter_set import adapters_of
 from trivium.adapters.holder import base_modules, holders
 from trivium.adapters.peft.form import PREFIX, Form, Tensors, refuse
-from trivium.adapters.published import published
+from trivium.adapters.published import module_name, published
+from trivium.adapters.shared_table import sharers
 from trivium.adapters.sites import match
 from trivium.adapters.trained_tokens import TrainedRows, TrainedTokensConfig
 from trivium.nn.head import OutputHead
@@ -21,16 +22,18 @@ def read_tokens(model: nn.Module, options: Mapping[str, Any]) -> TrainedTokensCo
     given = options.get("trainable_token_indices")
     if not given:
         return None
-    by_table = given if isinstance(given, dict) else {embedding_name(model): given}
+    by_table = dict(given) if isinstance(given, dict) else {embedding_name(model): given}
     lists = {tuple(ids) for ids in by_table.values()}
     if len(lists) > 1:
         refuse({"trainable_token_indices": "different ids for different tables"})
+    if sharers(model) and len(by_table) > 1:  # the head has the embedding's rows without being asked
+        by_table = {name: ids for name, ids in by_table.items() if name != head_name(model)}
     return TrainedTokensConfig(tokens=lists.pop(), head=_reads_head(model, tuple(by_table), "trainable_token_indices"))
 
 
 def write_tokens(model: nn.Module, config: TrainedTokensConfig) -> list[int] | dict[str, list[int]]:
     """The inverse."""
-    ids, head = list(config.tokens), _head_name(model)
+    ids, head = list(config.tokens), head_name(model)
     return {embedding_name(model): ids, head: ids} if config.head and head is not None else ids
 
 
@@ -47,31 +50,24 @@ def fill_rows(model: nn.Module, name: str, tensors: Tensors, *, inside: str = ""
 
 def embedding_name(model: nn.Module) -> str:
     """As PEFT calls the table of token vectors."""
-    return published(model)["embedding.weight"][1][0].removesuffix(".weight")
+    return module_name(model, "embedding")
 
 
-def _head_name(model: nn.Module) -> str | None:
+def head_name(model: nn.Module) -> str | None:
     """As PEFT calls the output head, also a tied one; None where nothing says."""
     heads = [path for path, module in base_modules(model).items() if isinstance(module, OutputHead)]
-    found = published(model).get(f"{heads[0]}.weight") if heads else None
-    return None if found is None else found[1][0].removesuffix(".weight")
+    return module_name(model, heads[0]) if heads and f"{heads[0]}.weight" in published(model) else None
 
 
 def _reads_head(model: nn.Module, targets: tuple[str, ...], option: str) -> bool:
     """Whether ``targets`` name the output head beside the embedding, in any order; one that is tied is not asked."""
-    embedding, head = embedding_name(model), _head_name(model)
+    embedding, head = embedding_name(model), head_name(model)
     first = [target for target in targets if f".{embedding}".endswith(f".{target}")]
     second = [target for target in targets if head is not None and f".{head}".endswith(f".{target}")]
-    tied = any(isinstance(m, OutputHead) and m.weight is _table(model) for m in base_modules(model).values())
+    tied = bool(sharers(model))
     if len(first) != 1 or len(first) + len(second) != len(targets) or (tied and second):
         refuse({option: list(targets)})
     return bool(second)
-
-
-def _table(model: nn.Module) -> Tensor:
-    table = base_modules(model)["embedding"].weight
-    assert isinstance(table, Tensor)
-    return table
 
 
 def _rows(model: nn.Module, name: str) -> Iterator[TrainedRows]:
@@ -86,7 +82,7 @@ def _rows(model: nn.Module, name: str) -> Iterator[TrainedRows]:
 
 def _to_options(model: nn.Module, name: str) -> dict[str, Any]:
     config: TrainedTokensConfig = adapters_of(model).configs[name]
-    targets = [embedding_name(model)] + ([_head_name(model)] if config.head else [])
+    targets = [embedding_name(model)] + ([head_name(model)] if config.head else [])
     return {"token_indices": list(config.tokens), "target_modules": targets}
 
 

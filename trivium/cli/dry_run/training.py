@@ -15,11 +15,13 @@ from typing import Any
 
 import torch
 
+from trivium.checkpoints.provenance import is_adapter
 from trivium.cli.dry_run.network import MIB, count, moments, saved
 from trivium.cli.dry_run.preparing import unknown_size
 from trivium.cli.dry_run.using import data_facts
 from trivium.data.prepared import MANIFEST, Prepared, open_prepared
 from trivium.errors import ConfigError, DataError, Unsupported
+from trivium.lm.load import saved_folder
 from trivium.planning import scaling_laws
 from trivium.planning.memory import Rehearsed
 from trivium.planning.sizing import Plan, Shape, plan
@@ -125,9 +127,12 @@ def finetuning(config: FinetuneConfig) -> dict[str, Any]:
     time = time_facts(config, batch, operations(model.network, config.context_tokens), here, default=default)
     time["passes_over_the_data"] = round(time["steps"] / source.batches_per_epoch, 2)
     documents = max(1, round(len(fitting.examples) / (source.batches_per_epoch * config.rows)))
-    facts |= {"method": config.method, "learning_rate": with_usual_rate(config, model.network).optimiser.learning_rate}
+    if is_adapter(saved_folder(config.model)):
+        return {**facts, **time, "method": "that of the adapter", "memory_mib": "not foretold of an adapter"}
+    method, rate = config.decided_method, with_usual_rate(config, model.network).optimiser.learning_rate
+    facts |= {"method": method, "learning_rate": rate}
     try:
-        rehearsed = rehearse_finetuning(model.network, config.method, config.method_settings, _step(config, documents))
+        rehearsed = rehearse_finetuning(model.network, method, config.method_settings, _step(config, documents))
     except Unsupported as error:  # the run may do what a rehearsal cannot
         return {**facts, **time, "memory_mib": f"not foretold: {error.what}"}
     facts["trained_parameters"] = rehearsed.trained_parameters

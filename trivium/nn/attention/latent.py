@@ -26,6 +26,7 @@ from trivium.nn.attention.remembered import write
 from trivium.nn.linear import Linear
 from trivium.nn.norms import RMSNorm
 from trivium.nn.positions.rope import rotate
+from trivium.nn.quantized import NF4Linear
 from trivium.nn.state import KeyValueCache
 
 _NORM_EPSILON = 1e-6  # whatever that of the blocks is (the published code)
@@ -192,8 +193,8 @@ class LatentAttention(nn.Module):
     def _absorbs(self, layout: Layout, length: int) -> bool:
         """Whether it is less work: for each new and old token and each head the scores and sums take 2 R + K_r products
         and not K + K_r + V, but the R (K + V) that expand an old token are saved."""
-        if type(self.up) is not Linear or (self.training and self.dropout):
-            return False  # quantised, or under an adapter: what it does is known to itself alone
+        if type(self.up) not in (Linear, NF4Linear) or (self.training and self.dropout):
+            return False  # under an adapter: what it does is known to itself alone
         if layout.slices is not None:
             return max(group.shape[1] for group in layout.slices.groups) == 1
         expanded = self.head_width + self.value_width
@@ -208,7 +209,8 @@ class LatentAttention(nn.Module):
         layout: Layout,
     ) -> Float[Tensor, "B H T W"]:
         """Over the cache as it stands."""
-        up_k, up_v = self.up.weight.unflatten(0, (self.heads, -1)).split([self.head_width, self.value_width], dim=1)
+        up = self.up.weight_in(plain.dtype) if isinstance(self.up, NF4Linear) else self.up.weight
+        up_k, up_v = up.unflatten(0, (self.heads, -1)).split([self.head_width, self.value_width], dim=1)
         q, new, keys = torch.cat([_by_head(plain, up_k), turned], dim=-1), latents[:, None], cache.as_keys()
         if layout.slices is not None:
             mixed = attend(q, new, new, layout, Scoring(scale=self.scale), cache=keys)

@@ -94,10 +94,11 @@ def test_keeps_what_it_made_while_nothing_changes(monkeypatch: pytest.MonkeyPatc
     assert len(made) == layers
 
 
+@pytest.mark.parametrize("length", [1, 20])
 @pytest.mark.parametrize("rows", [["one", "two", "three"], ["three", "one", None, "one", "two"]])
-def test_in_any_order(rows: list[str | None]):
+def test_in_any_order_and_length(rows: list[str | None], length: int):
     model = build()
-    tokens = torch.randint(0, 29, (len(rows), 1))
+    tokens = torch.randint(0, 29, (len(rows), length))
     with torch.inference_mode(), route(model, rows):
         together = model(tokens).hidden
     for place, name in enumerate(rows):

@@ -8,7 +8,7 @@ The base is a LLaMA of 4.2 million parameters, pre-trained here for `--minutes` 
 pages and abstracts (no label of any task). Tasks, each in one phrasing, as text to text: polarity (SST-2, exactly right
 answers on its development set), summary (SciTLDR-A, ROUGE-L with the test set's first summary) and entities (WNUT-17,
 the texts of the test set that hold names, F1 of their kinds). The names are given there and their kinds asked for: a
-model of this size that has read four million tokens copies no name out of a text (F1 0.0, tried in full and with LoRA).
+model of this size that has read 3.5 million tokens copies no name out of a text (F1 0.0, tried in full and with LoRA).
 All methods make the same number of updates of the same size, each at the rate that is usual of it
 (`recipes.method_config`); nothing was tuned for any of them, and what is tested is the last model. Every cell is a
 process of its own: its memory is what it adds at most to what the process held before.

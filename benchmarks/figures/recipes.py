@@ -201,7 +201,7 @@ def language(trial: Trial) -> Figures:
     if not larger.is_dir():
         held_out = tuple(file for file, _ in news.values())
         extend(ExtendConfig(model=trial.start, text=(plain,), pieces=1000, measure=held_out, output=larger))
-    # The folder of the larger model does not tell what its base was trained on: what is rehearsed is to be said.
+    # Said for both alike, although the larger model tells what its base was trained on.
     rehearsal = RehearsalConfig(share=0.25, data=(text(),))
     states = {
         "before": trial.start,

@@ -26,13 +26,17 @@ def planned(capsys, *words: str) -> dict:
 
 def test_a_model_of_65_billion_on_48_gib():
     """Dettmers et al. 2023, abstract: QLoRA fine-tunes 65B on one GPU of 48 GB; 16-bit LoRA and full do not fit."""
-    room = Room(limit=48 * GIB, process=int(0.6 * GIB), rate=None, in_heap=False)
+    room = Room(limit=48 * GIB, process=int(0.6 * GIB), rate=None)  # on a CPU, where holes count as well
     step = Step(rows=1, context_tokens=256, dtype=torch.bfloat16)
     model, usual = planned_model("llama-65b"), method_settings("qlora", None)
     rehearse = functools.partial(rehearse_finetuning, method="qlora", settings=usual, step=step)
     found = rehearsed(model, torch.bfloat16, rehearse)
     assert room.taken(found) <= room.free < 2 * found.parameters  # in 16 bits the weights alone are too much
-    assert found.memory.weights + found.memory.adapters == pytest.approx(0.55 * found.parameters, rel=0.1)
+    # Embedding and output layer stay in 16 bits; a matrix has 4 a number, 8 for each 64 and 32 for each 256 of these.
+    tables = 2 * 32_000 * 8192
+    matrices = found.parameters - found.trained_parameters - tables
+    packed = (0.5 + 1 / 64 + 4 / 64 / 256) * matrices + 2 * tables
+    assert found.memory.weights == pytest.approx(packed, rel=0.001)
 
 
 @pytest.mark.slow

@@ -190,7 +190,7 @@ _WORKS: dict[str, tuple[type, Callable[[Any, Options], None]]] = {
 
 def _announce(model: PlannedModel) -> None:
     """Why there is nothing to see for a while."""
-    print(f"rehearsing {model.name} without its weights; with many layers or experts it takes minutes", file=sys.stderr)
+    print(f"rehearsing {model.name} without its weights; with many experts it takes a minute", file=sys.stderr)
 
 
 def _tell(model: PlannedModel, planned: Planned, options: Options) -> None:

@@ -103,11 +103,6 @@ def quantise_linears(model: nn.Module, *, double: bool = True) -> list[str]:
     return names
 
 
-def is_packed(model: nn.Module) -> bool:
-    """Whether a layer of ``model`` is in NF4."""
-    return any(isinstance(module, NF4Linear | NF4GroupedLinear) for module in model.modules())
-
-
 def dequantise(model: nn.Module) -> list[str]:
     """Unpack every packed layer of ``model`` in place, into what its codes stand for, in fp32; returns their names."""
     names = []

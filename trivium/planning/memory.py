@@ -67,7 +67,8 @@ class Rehearsed:
     operations: int
     """Of matrix products and attention, forwards and backwards; a multiply and an add are two."""
     heap: int
-    """Bytes that the heap of a process on the CPU grows to for the tensors, with the holes that stay between them."""
+    """Bytes that the heap of a process on the CPU grows to for the tensors, with the holes that stay between them. It
+    begins with the weights as they stay: a base is packed tensor by tensor while it is read, never there in full."""
 
     @property
     def memory(self) -> Memory:
@@ -95,7 +96,7 @@ def of(
         network.train()
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         assert trained, "nothing is trained"
-        weights, built = ledger.alive, ledger.place
+        weights = ledger.alive
         step = None if update is None else update(network)
         first = [] if step is None else _first_update(ledger, trained, step)
         optimiser, begun = ledger.alive - weights, ledger.place
@@ -125,7 +126,7 @@ def of(
             parameters=numbers_in(network),
             trained_parameters=sum(parameter.numel() for parameter in trained),
             operations=rehearsal.operations,
-            heap=ledger.heap([*ledger.between(0, built), *once, *first, *_dropped(once), *second]),
+            heap=ledger.heap([*sorted(weights), *once, *first, *_dropped(once), *second]),
         )
 
 
@@ -140,7 +141,7 @@ def of_reading(
         ledger = rehearsal.ledger
         _begin(network, prepare)
         network.eval()
-        weights = ledger.alive
+        weights, begun = ledger.alive, ledger.place
         ledger.begin()
         rehearsal.operations = 0
         cache: set[int] = set()
@@ -150,7 +151,7 @@ def of_reading(
             parameters=numbers_in(network),
             trained_parameters=0,
             operations=rehearsal.operations,
-            heap=ledger.heap(ledger.between(0, ledger.place)),
+            heap=ledger.heap([*sorted(weights), *ledger.between(begun, ledger.place)]),
         )
 
 

@@ -82,6 +82,11 @@ STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("train --help", "train tagging --data train.conll --run code --steps 800"),
     ),
     (
+        "align",
+        "A model learns from what people say of its answers; the word behind the verb says how.",
+        ("align --help",),
+    ),
+    (
         "predict",
         "What the model is for, a line each; `--input -` reads standard input.",
         ("predict runs/code --input questions.txt", "predict runs/code --input questions.txt --json"),

@@ -25,11 +25,13 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "tokenizers": ("trivium.tokenizers", None),
     "training": ("trivium.training", None),
     "evaluation": ("trivium.evaluation", None),
+    "sandbox": ("trivium.sandbox", None),
     "quickstart": ("trivium.recipes.quickstart", "quickstart"),
     "prepare": ("trivium.recipes.prepare", "prepare"),
     "pretrain": ("trivium.recipes.pretrain", "pretrain"),
     "finetune": ("trivium.recipes.finetune", "finetune"),
     "train": ("trivium.recipes.train", "train"),
+    "align": ("trivium.recipes.align.run", "align"),
     "predict": ("trivium.recipes.predict", "predict"),
     "evaluate": ("trivium.recipes.evaluate", "evaluate"),
 }

@@ -32,7 +32,7 @@ def test_help_names_the_verbs_in_the_order_of_the_path(shell):
     places = [said.index(f"\n  {verb.name} ") for verb in VERBS]
     assert places == sorted(places)
     learning = "quickstart prepare tokenize filters plan pretrain extend finetune merge train"
-    using = "predict evaluate understand generate chat models doctor"
+    using = "align predict evaluate understand generate chat models doctor"
     assert [verb.name for verb in VERBS] == [*learning.split(), *using.split()]
 
 

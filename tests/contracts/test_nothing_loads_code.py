@@ -6,7 +6,9 @@ import pathlib
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "trivium"
-FILES = sorted(PACKAGE.rglob("*.py"))
+# The one file whose purpose it is, in a process that the kernel holds: docs/sandbox.md.
+RUNS_PROGRAMS = PACKAGE / "sandbox" / "program.py"
+FILES = sorted(set(PACKAGE.rglob("*.py")) - {RUNS_PROGRAMS})
 
 FORBIDDEN_MODULES = {
     "pickle",

@@ -37,8 +37,9 @@ def test_split_covers_every_row_in_order(rows: int, n: int, sizes: list[int]) ->
 
 
 def test_nested_and_other_batches_split_and_move() -> None:
-    pair = PreferenceBatch(chosen=causal(4), rejected=causal(4))
+    pair = PreferenceBatch(chosen=causal(4), rejected=causal(4), weights=torch.ones(4), margins=torch.arange(4.0))
     assert [part.rejected.rows for part in pair.split(2)] == [2, 2]
+    assert [part.margins.tolist() for part in pair.split(2)] == [[0, 1], [2, 3]]
     assert pair.num_tokens == 30
     assert pair.to("meta").chosen.tokens.device.type == "meta"
     tokens = torch.zeros(3, 2, dtype=torch.long)

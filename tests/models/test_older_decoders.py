@@ -108,7 +108,7 @@ def test_gpt_neo_says_its_pattern_once() -> None:
 
 def test_falcon_rounds_alibi_to_bf16() -> None:
     """As it was trained: from position 256 on two keys share a bias, and it is divided by sqrt(K) as scores are."""
-    bias = rounded_alibi(FalconConfig(width=32, heads=8), like=torch.zeros(1, dtype=torch.float64))
+    bias = rounded_alibi(8, 32, like=torch.zeros(1, dtype=torch.float64))
     scores = bias(torch.tensor([[300]]), torch.tensor([100, 256, 257]))
     assert scores.shape == (1, 8, 1, 3) and scores.dtype == torch.float64
     assert scores[0, 0, 0].tolist() == [0.5 * 100 / 2, 0.5 * 256 / 2, 0.5 * 256 / 2]

@@ -95,16 +95,23 @@ def test_a_sum_is_over_targets() -> None:
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_log_prob_equals_log_softmax(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_log_prob_equals_log_softmax(
+    options: dict, temperature: float, frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen head takes another way to the same gradient."""
     monkeypatch.setattr(trivium.nn.head, "CHUNK_ROWS", 7)
     head, hidden, targets = build(options, rows=24)
+    head.requires_grad_(not frozen)
     upstream = torch.randn(4, 6, dtype=torch.float64)
     shaped, chosen = hidden.view(4, 6, 8), targets.view(4, 6)
-    expected = F.log_softmax(head.logits(shaped), -1).gather(-1, chosen[..., None])[..., 0]
-    value = head.log_prob(shaped, chosen)
+    expected = F.log_softmax(head.logits(shaped) / temperature, -1).gather(-1, chosen[..., None])[..., 0]
+    value = head.log_prob(shaped, chosen, temperature=temperature)
     torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
-    got = gradients((value * upstream).sum(), head, hidden)
-    for a, b in zip(got, gradients((expected * upstream).sum(), head, hidden), strict=True):
+    of = [hidden] if frozen else [hidden, *head.parameters()]
+    got = torch.autograd.grad((value * upstream).sum(), of)
+    for a, b in zip(got, torch.autograd.grad((expected * upstream).sum(), of), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 

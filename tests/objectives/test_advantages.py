@@ -2,7 +2,7 @@
 
 import torch
 
-from trivium.objectives.advantages import gae, normalised
+from trivium.objectives.advantages import batch_relative, gae, group_relative, leave_one_out, normalised
 
 
 def test_by_hand():
@@ -62,3 +62,36 @@ def test_normalised_over_the_true_count():
     torch.testing.assert_close(out[mask], (chosen - chosen.mean()) / chosen.std(correction=0))
     assert not out[~mask].any()
     assert torch.equal(normalised(torch.full((1, 3), 2.5), torch.ones(1, 3, dtype=torch.bool)), torch.zeros(1, 3))
+
+
+def test_a_group_is_compared_with_itself():
+    rewards = torch.tensor([1.0, 3.0, 2.0, 5.0, 5.0], dtype=torch.float64)
+    groups = torch.tensor([1, 1, 1, 0, 0])
+    deviation = 1.0  # of 1, 3 and 2, as of a sample
+    expected = torch.tensor([-1.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(group_relative(rewards, groups), expected / (deviation + 1e-4))
+    torch.testing.assert_close(group_relative(rewards, groups, by_deviation=False), expected)
+
+
+def test_equal_rewards_teach_nothing():
+    """A group whose answers are all right, or all wrong, has no gradient."""
+    flat, groups = torch.full((4,), 0.7), torch.zeros(4, dtype=torch.long)
+    for advantages in (group_relative(flat, groups), leave_one_out(flat, groups), batch_relative(flat)):
+        assert float(advantages.abs().max()) < 1e-6
+
+
+def test_leave_one_out_by_hand():
+    rewards = torch.tensor([1.0, 3.0, 8.0, 4.0])
+    groups = torch.tensor([0, 0, 0, 1])
+    expected = torch.tensor([1 - 5.5, 3 - 4.5, 8 - 2.0, 0.0])  # a lonely answer has nothing to be compared with
+    torch.testing.assert_close(leave_one_out(rewards, groups), expected)
+
+
+def test_batch_relative_by_hand():
+    torch.testing.assert_close(batch_relative(torch.tensor([1.0, 3.0, 8.0])), torch.tensor([-3.0, -1.0, 4.0]))
+
+
+def test_rewards_keep_their_mean_when_they_are_whitened():
+    rewards, mask = torch.tensor([[1.0, 3.0, 99.0]]), torch.tensor([[True, True, False]])
+    torch.testing.assert_close(normalised(rewards, mask, keep_mean=True), torch.tensor([[1.0, 3.0, 0.0]]))
+    torch.testing.assert_close(normalised(3 * rewards, mask, keep_mean=True), torch.tensor([[5.0, 7.0, 0.0]]))

@@ -27,13 +27,13 @@ def test_sign():
 
 
 def test_controller_by_hand():
-    coefficient = AdaptiveCoefficient(0.1, target=6.0)
-    coefficient.update(6.6)  # error 0.1
+    coefficient = AdaptiveCoefficient(0.1, target=6.0, horizon=640)
+    coefficient.update(6.6, texts=64)  # error 0.1
     assert coefficient.value == pytest.approx(0.1 * 1.01)
-    coefficient.update(60.0)  # error clipped to 0.2
+    coefficient.update(60.0, texts=64)  # error clipped to 0.2
     assert coefficient.value == pytest.approx(0.1 * 1.01 * 1.02)
-    coefficient.update(0.0)  # clipped to -0.2
+    coefficient.update(0.0, texts=64)  # clipped to -0.2
     assert coefficient.value == pytest.approx(0.1 * 1.01 * 1.02 * 0.98)
     fixed = AdaptiveCoefficient(0.3)
-    fixed.update(60.0)
+    fixed.update(60.0, texts=64)
     assert fixed.value == 0.3

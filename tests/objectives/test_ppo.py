@@ -1,15 +1,26 @@
 """PPO's loss by hand and by finite differences."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trivium.errors import ConfigError
 from trivium.models.gpt2 import GPT2, GPT2Config
 from trivium.nn.value_head import ValueHead
-from trivium.objectives.ppo import PPOBatch, PPOConfig, choices, contexts, entropy, ppo, surrogate, value_loss
+from trivium.objectives.kl import k3
+from trivium.objectives.ppo import (
+    PPOBatch,
+    PPOConfig,
+    averaging,
+    contexts,
+    entropy,
+    ppo,
+    surrogate,
+    value_loss,
+)
 
 
 def test_surrogate_by_hand():
@@ -36,6 +47,12 @@ def test_entropy():
     assert entropy(torch.tensor([[50.0, 0.0]])).item() == pytest.approx(0.0, abs=1e-6)
 
 
+def seen_by(model: nn.Module, tokens: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of the chosen tokens, and the hidden states that they were chosen from."""
+    hidden, chosen = contexts(model, tokens, lengths, mask)
+    return model.head.log_prob(hidden, chosen), hidden
+
+
 def build() -> tuple[nn.Module, nn.Module, PPOBatch]:
     torch.manual_seed(2)
     model = GPT2(GPT2Config(vocabulary_size=11, width=8, layers=1, heads=2, context_tokens=8)).double().eval()
@@ -47,21 +64,22 @@ def build() -> tuple[nn.Module, nn.Module, PPOBatch]:
     mask = (positions >= torch.tensor([[2], [1], [2]])) & (positions < lengths[:, None])
     numbers = torch.randn(4, 3, 6, dtype=torch.float64)
     log_probs = torch.zeros(3, 6, dtype=torch.float64)
-    log_probs[mask] = choices(model, critic, tokens, lengths, mask).log_probs.detach() + 0.3 * numbers[0][mask]
-    batch = PPOBatch(tokens, lengths, mask, log_probs, numbers[1], numbers[2], numbers[3])
+    log_probs[mask] = seen_by(model, tokens, lengths, mask)[0].detach() + 0.3 * numbers[0][mask]
+    weights, counts = averaging(mask, "tokens", 6, log_probs)
+    batch = PPOBatch(tokens, lengths, mask, log_probs, numbers[1], numbers[2], numbers[3], weights, counts)
     return model, critic, batch
 
 
 def test_tokens_are_chosen_from_the_state_before_them():
     model, critic, batch = build()
-    seen = choices(model, critic, batch.tokens, batch.lengths, batch.mask)
+    log_probs, contexts_of = seen_by(model, batch.tokens, batch.lengths, batch.mask)
     hidden = model(batch.tokens).hidden
     every = torch.log_softmax(model.head(hidden), -1)
     expected = []
     for b, t in batch.mask.nonzero().tolist():
         expected.append(every[b, t - 1, batch.tokens[b, t]])
-    torch.testing.assert_close(seen.log_probs, torch.stack(expected))
-    torch.testing.assert_close(seen.values[0], critic(hidden[0, 1]))
+    torch.testing.assert_close(log_probs, torch.stack(expected))
+    torch.testing.assert_close(critic(contexts_of)[0], critic(hidden[0, 1]))
     with pytest.raises(AssertionError, match="given, never chosen"):
         contexts(model, batch.tokens, batch.lengths, torch.ones_like(batch.mask))
 
@@ -72,10 +90,10 @@ def test_loss_is_the_sum_of_its_parts_and_its_gradient_is_right(entropy_weight: 
     config = PPOConfig(value_weight=0.5, entropy_weight=entropy_weight)
     loss = ppo(model, critic, batch, config)
     mask = batch.mask
-    seen = choices(model, critic, batch.tokens, batch.lengths, mask)
-    expected = -surrogate(seen.log_probs, batch.log_probs[mask], batch.advantages[mask], 0.2).sum()
-    expected = expected + 0.5 * value_loss(seen.values, batch.values[mask], batch.returns[mask], 0.2).sum()
-    expected = expected - entropy_weight * entropy(model.head(seen.hidden)).sum()
+    log_probs, hidden = seen_by(model, batch.tokens, batch.lengths, mask)
+    expected = -surrogate(log_probs, batch.log_probs[mask], batch.advantages[mask], 0.2).sum()
+    expected = expected + 0.5 * value_loss(critic(hidden), batch.values[mask], batch.returns[mask], 0.2).sum()
+    expected = expected - entropy_weight * entropy(model.head(hidden)).sum()
     torch.testing.assert_close(loss.total, expected)
     assert loss.count == mask.sum() == 8
     loss.total.backward()
@@ -106,3 +124,43 @@ def test_impossible_configurations():
             PPOConfig(**{name: 0.0})
     with pytest.raises(ConfigError, match="entropy_weight"):
         PPOConfig(entropy_weight=-1.0)
+
+
+def test_averages_by_hand():
+    """Tokens, texts, or the longest length: what a token weighs, and what the sum is divided by."""
+    mask = torch.tensor([[False, True, True, True], [False, True, False, False]])
+    like = torch.zeros(1)
+    tokens, counts = averaging(mask, "tokens", 8, like)
+    assert torch.equal(tokens, mask.float()) and counts.tolist() == [3.0, 1.0]
+    texts, counts = averaging(mask, "texts", 8, like)
+    torch.testing.assert_close(texts, torch.tensor([[0, 1 / 3, 1 / 3, 1 / 3], [0, 1, 0, 0]]))
+    assert counts.tolist() == [1.0, 1.0]
+    length, counts = averaging(mask, "length", 8, like)
+    torch.testing.assert_close(length, mask.float() / 8)
+    assert counts.tolist() == [1.0, 1.0]
+
+
+def test_a_higher_upper_clip_lets_rare_tokens_grow():
+    log_probs = torch.tensor([1.25]).log()
+    held = surrogate(log_probs, torch.zeros(1), torch.ones(1), 0.2)
+    freer = surrogate(log_probs, torch.zeros(1), torch.ones(1), 0.2, 0.28)
+    torch.testing.assert_close(torch.cat([held, freer]), torch.tensor([1.2, 1.25]))
+
+
+def test_ratios_stay_finite_however_far_the_policies_are():
+    log_probs = torch.tensor([-1.0, -500.0], requires_grad=True)
+    values = surrogate(log_probs, torch.tensor([-500.0, -1.0]), torch.tensor([-1.0, 1.0]), 0.2)
+    values.sum().backward()
+    assert bool(values.isfinite().all()) and bool(log_probs.grad.isfinite().all())
+
+
+def test_the_penalty_in_the_loss_is_of_the_reference():
+    model, _, batch = build()
+    mask = batch.mask
+    reference = torch.randn(3, 6, dtype=torch.float64)
+    whole = replace(batch, reference=reference)
+    log_probs, _ = seen_by(model, batch.tokens, batch.lengths, mask)
+    penalised = ppo(model, None, whole, PPOConfig(), penalty=lambda own, theirs: 0.3 * k3(own, theirs))
+    plain = ppo(model, None, whole, PPOConfig())
+    torch.testing.assert_close(penalised.total - plain.total, 0.3 * k3(log_probs, reference[mask]).sum())
+    assert "value_loss" not in plain.metrics

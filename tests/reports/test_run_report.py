@@ -11,7 +11,7 @@ import pytest
 from trivium.reports import parts
 from trivium.reports.page import render
 from trivium.reports.recurrent import GateFacts, LagCurve, gate_section, lag_section
-from trivium.reports.run import RunFacts, run_page
+from trivium.reports.run import SCORE, RunFacts, run_page
 from trivium.reports.translation import Looks, Translated, translation_sections
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://evil.example/x>\"'&"
@@ -189,3 +189,10 @@ def test_a_grid_may_be_longer_than_wide():
     (drawn,) = drawings(drawing)
     assert drawn["data"][0]["z"] == [[0.5], [1.0]]
     assert drawn["layout"]["yaxis"]["ticktext"] == ["a␣b", "c"] and "scaleanchor" not in drawn["layout"]["yaxis"]
+
+
+def test_a_score_is_no_loss():
+    """What a policy's answers are worth stands in the head with its own sign, and is drawn elsewhere."""
+    scored = dataclasses.replace(FACTS, loss_of=SCORE, metrics=[row(1, validation_loss=-3.5)])
+    page = render(run_page(scored)).split("<script>")[0]
+    assert "3.500" in page and "score of an answer" in page and "How it learnt" not in page and "-3.5" not in page

@@ -20,6 +20,7 @@ from trivium.data.batches import CausalBatch
 from trivium.data.examples import Example, ExamplesSource
 from trivium.errors import CheckpointError, ConfigError, Interrupted, NonFiniteError, StorageError, TriviumError
 from trivium.training import trainer as trainer_module
+from trivium.training.rewards import RewardUnavailable
 from trivium.training.run import METRICS, Run
 from trivium.training.trainer import Trainer, TrainerConfig
 
@@ -76,7 +77,7 @@ class Scripted:
     def __init__(self, losses: list[float]) -> None:
         self._inner = learner_of(tiny_gpt2())
         self.heard: list[float] = []
-        self.model, self._losses = self._inner.model, losses
+        self.model, self._losses, self.finished = self._inner.model, losses, False
         self.step, self.heed, self.weights = self._inner.step, self.heard.append, self._inner.weights
         self.state_dict, self.load_state_dict = self._inner.state_dict, self._inner.load_state_dict
 
@@ -267,3 +268,30 @@ def test_validation_must_be_a_list() -> None:
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         TrainerConfig(**wrong)
+
+
+def test_a_learner_that_is_finished_is_saved_and_goes_no_further(tmp_path: pathlib.Path) -> None:
+    learner = Scripted([3.0, 2.0, 1.0])
+
+    def enough(validation_loss: float) -> None:
+        learner.heard.append(validation_loss)
+        learner.finished = len(learner.heard) == 2
+
+    learner.heed = enough
+    settings = {"evaluate_every_steps": 2, "checkpoint_every_steps": 100, "keep_best": 0}
+    start(tmp_path, steps=6, learner=learner, validation=[batch(0)], **settings).fit()
+    run = Run.open(tmp_path)
+    assert run.metrics()[-1]["step"] == 4 and run.saved_steps() == [4], learner.heard
+
+
+def test_where_a_reward_cannot_be_reached_all_is_saved(tmp_path: pathlib.Path) -> None:
+    class Away(NumberedSource):
+        def __next__(self) -> CausalBatch:
+            if self.number == 3:
+                raise RewardUnavailable("the reward could not be reached")
+            return super().__next__()
+
+    trainer = start(tmp_path, steps=6, source=Away(), checkpoint_every_steps=100)
+    with pytest.raises(RewardUnavailable, match=r"(?s)could not be reached.*stopped after step 3 of 6.*--resume"):
+        trainer.fit()
+    assert Run.open(tmp_path).saved_steps() == [3]

@@ -25,9 +25,10 @@ class HeadHolder(Holder, ABC):
         reduce: bool = False,
         smoothing: float | None = None,
         normaliser: bool = False,
+        temperature: float = 1.0,
     ) -> Float[Tensor, "..."]:
         """As `OutputHead`. ``Unsupported`` for a sum over rows that have different heads."""
-        routing, options = self.routing, (weights, reduce, smoothing, normaliser)
+        routing, options = self.routing, (weights, reduce, smoothing, normaliser, temperature)
         if routing.rows is None:
             name = routing.active
             plain = name is None or name not in self.updates or name == routing.merged
@@ -42,7 +43,9 @@ class HeadHolder(Holder, ABC):
                 fix="train one adapter at a time: activate(model, name)",
             )
         given = (hidden,) if targets is None else (hidden, targets)
-        return self.changed(lambda name, *rows: self.said(name, *rows[:-1]), *given, self.base(*given))
+        plain = self.base(*given, temperature=temperature)
+        none = (None,) * (2 - len(given))
+        return self.changed(lambda name, *rows: self.said(name, *rows[:-1], *none, *options), *given, plain)
 
     logits = OutputHead.logits
     log_prob = OutputHead.log_prob

@@ -54,9 +54,9 @@ def activate(model: nn.Module, name: str | None) -> None:
 def using(model: nn.Module, name: str | None) -> Iterator[None]:
     """Inside the context every row uses the adapter ``name``; with ``None`` all stays as it is.
 
-    Raises ``ConfigError`` for a name that is not attached.
+    Raises ``ConfigError`` for a name that is not attached, ``Unsupported`` while another one is merged.
     """
-    if name is None:
+    if name is None or adapters_of(model).routing.active == name:  # merged or not
         yield
         return
     before = adapters_of(model).routing.active

@@ -14,19 +14,29 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from trivium.adapters.attach import adapter_parameters
 from trivium.adapters.counting import numbers_in
 from trivium.adapters.peft import from_peft, to_peft
+from trivium.adapters.peft.form import PREFIX
 from trivium.checkpoints.company import SavedTokenizer, versions, write_company
 from trivium.checkpoints.folder import MANIFEST, FolderWriter, new_folder, replaceable, verify_folder
 from trivium.checkpoints.model_card import adapter_card
-from trivium.checkpoints.provenance import DESCRIPTION, base_named, parent_facts, read_description, weights_sha256
+from trivium.checkpoints.provenance import (
+    DESCRIPTION,
+    base_named,
+    parent_facts,
+    read_adapter_config,
+    read_description,
+    weights_sha256,
+)
 from trivium.checkpoints.tensors import TensorFile, write_tensor_dict
 from trivium.errors import CheckpointError
+from trivium.models.scored import SCORE
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_COPIES, _SCORE_WEIGHT = "modules_to_save", f"{PREFIX}{SCORE}.weight"
 
 
 def save_adapter(folder: str | pathlib.Path, model: nn.Module, name: str, *, base: str | None = None) -> None:
@@ -90,6 +100,45 @@ def load_adapter(folder: str | pathlib.Path, model: nn.Module, name: str) -> Non
     are not computed here.
     """
     folder = pathlib.Path(folder)
+    from_peft(model, name, _read_options(folder), TensorFile(folder / _WEIGHTS).read_all())
+
+
+def load_beside_scores(folder: str | pathlib.Path, model: nn.Module, name: str) -> Tensor:
+    """Attaches all of the adapter but the head of scores that it brings, which is given back: [N, D].
+
+    So it stands on a language model whose own head stays, and which others use too. Raises as `load_adapter`, and
+    `CheckpointError` for an adapter without such a head.
+    """
+    folder = pathlib.Path(folder)
+    if scores_of(folder) is None:
+        raise CheckpointError(
+            "this adapter brings no head of scores",
+            received=folder,
+            expected=f"modules_to_save with {SCORE}, and its weight",
+            fix="give the adapter of a reward model",
+        )
+    options, tensors = _read_options(folder), TensorFile(folder / _WEIGHTS).read_all()
+    others = [module for module in options[_COPIES] if module != SCORE]
+    weight = tensors.pop(_SCORE_WEIGHT)
+    from_peft(model, name, {**options, _COPIES: others or None}, tensors)
+    return weight
+
+
+def scores_of(folder: pathlib.Path) -> tuple[str, ...] | None:
+    """The names of the numbers that the adapter's own head gives a text; None where it brings no such head."""
+    if SCORE not in (read_adapter_config(folder).get(_COPIES) or ()) or not (folder / _WEIGHTS).is_file():
+        return None
+    stored = TensorFile(folder / _WEIGHTS)
+    if _SCORE_WEIGHT not in stored.names:
+        return None
+    count = len(stored.read(_SCORE_WEIGHT))
+    told: Any = read_description(folder).get("labels")
+    named = isinstance(told, list) and len(told) == count and all(isinstance(label, str) for label in told)
+    return tuple(told) if named else tuple(f"LABEL_{number}" for number in range(count))
+
+
+def _read_options(folder: pathlib.Path) -> dict[str, Any]:
+    """The content of `adapter_config.json`; every byte of the folder is checked first where it has a manifest."""
     path = folder / _CONFIG
     if (folder / MANIFEST).is_file():
         verify_folder(folder)
@@ -103,4 +152,4 @@ def load_adapter(folder: str | pathlib.Path, model: nn.Module, name: str) -> Non
         raise CheckpointError(f"{path} cannot be read as JSON", received=error, fix="copy it again") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} holds no options", received=type(config).__name__, expected="a JSON object")
-    from_peft(model, name, config, TensorFile(folder / _WEIGHTS).read_all())
+    return config

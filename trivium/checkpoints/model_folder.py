@@ -149,8 +149,8 @@ def _build(folder: pathlib.Path, hf: dict[str, Any], names: StoredTensors) -> nn
     """The network that `config.json` describes, not loaded yet."""
     entry = architecture(hf["model_type"])
     try:
-        config = entry.config_class().from_hf(hf)
-        return entry.model_class()(config.as_stored(names.all) if isinstance(config, ToldByTensors) else config)
+        config = entry.configuration(hf)
+        return entry.network(config.as_stored(names.all) if isinstance(config, ToldByTensors) else config)
     except UserError:
         raise
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:  # a size that is text, or negative

@@ -37,6 +37,13 @@ def prune(parent: pathlib.Path, scores: Mapping[int, float], *, last: int, best:
         remove_folder(step_folder(parent, step))
 
 
+def step_of(link: pathlib.Path) -> int:
+    """The step of the checkpoint that ``link`` leads to."""
+    match = _NAME.fullmatch(link.resolve().name)
+    assert match is not None, f"{link} leads to no checkpoint"
+    return int(match[1])
+
+
 def point_to(link: pathlib.Path, step: int) -> None:
     """Makes `link`, beside the checkpoints ("best", "last"), lead to the one of `step`, in one move."""
     fresh = link.with_name(f".{link.name}.new")

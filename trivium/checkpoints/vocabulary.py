@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trivium.errors import Unsupported
 from trivium.models import architecture
+from trivium.models.scored import ScoredConfig
 
 
 @torch.no_grad()
@@ -25,6 +26,12 @@ def grown(network: nn.Module, made_of: Mapping[int, Sequence[int]]) -> nn.Module
     weights than rows depend on the size of the vocabulary.
     """
     config: Any = network.config
+    if isinstance(config, ScoredConfig):
+        raise Unsupported(
+            "a model that scores texts keeps the vocabulary that it was trained with",
+            received=", ".join(config.labels),
+            fix="extend the language model, and train its scores then",
+        )
     old, rows = config.vocabulary_size, max(config.vocabulary_size, max(made_of, default=-1) + 1)
     entry = architecture(config.to_hf()["model_type"])
     with torch.device("meta"):

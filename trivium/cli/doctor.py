@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from trivium import __version__
+from trivium import __version__, sandbox
 from trivium.cli import arguments
 from trivium.cli.numbers import readable_count
 from trivium.cli.output import print_json
@@ -62,6 +62,7 @@ def examine(here: machine.Machine, speed: machine.Speed | None) -> dict[str, Any
         "torch": torch.__version__,
         "machine": dataclasses.asdict(here),
         "speed": None if speed is None else dataclasses.asdict(speed),
+        "sandbox": dataclasses.asdict(sandbox.survey()),
         "advice": _advice(here, speed),
     }
     return facts
@@ -116,6 +117,7 @@ def _print(facts: dict[str, Any]) -> None:
         table.add_row("float32 GEMM", f"{speed['float32_gflops']:,.0f} GFLOP/s with {_threads(speed['threads'])}")
         table.add_row("bfloat16 GEMM", fast)
         table.add_row("memory reading", f"{speed['bandwidth_gb']:.0f} GB/s")
+    table.add_row("sandbox", _sandbox(facts["sandbox"]))
     view.print(table)
     view.print("\nWhat follows", style="bold")
     for line in _sentences(advice):
@@ -133,6 +135,14 @@ def _sentences(advice: dict[str, Any]) -> list[str]:
         size, tokens = readable_count(row["parameters"]), readable_count(row["tokens"])
         lines.append(f"In {row['budget']}, about {size} parameters learn best, from {tokens} tokens of new text.")
     return lines
+
+
+def _sandbox(survey: dict[str, Any]) -> str:
+    """Which layers would hold a program that a model wrote, and which are missing for what reason."""
+    there = f"{'programs run behind' if survey['usable'] else 'NO program is run; there are'} "
+    lines = [there + (", ".join(survey["layers"]) or "no layers").replace("_", " ")]
+    lines += [f"no {name.replace('_', ' ')}: {reason}" for name, reason in survey["missing"].items()]
+    return "\n".join(lines)
 
 
 def _threads(count: int) -> str:

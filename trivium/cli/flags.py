@@ -58,21 +58,33 @@ def spelled(word: str) -> str:
 
 def _fields(module: str, node: ast.ClassDef, prefix: str | None) -> Iterator[Flag]:
     """`prefix` is the part that the fields belong to, with a full stop; None where names of parts are left out."""
-    for index, statement in enumerate(node.body):
-        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-            continue
-        annotation, name = statement.annotation, statement.target.id.replace("_", "-")
+    for field, (place, statement, text) in _declared(module, node).items():
+        annotation, name = statement.annotation, field.replace("_", "-")
         inner = None if prefix is None else f"{prefix}{name}."
         if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith(_WITHOUT_PREFIX):
             annotation, inner = annotation.slice, None
-        origin, named = _resolved(module, annotation) or (module, annotation)
+        origin, named = _resolved(place, annotation) or (place, annotation)
         if isinstance(named, ast.ClassDef):
             yield from _fields(origin, named, inner)
             continue
-        if _is_part_or_none(module, annotation):  # a recipe file can give it, and the command line cannot
+        if _is_part_or_none(place, annotation):  # a recipe file can give it, and the command line cannot
             continue
         # Where the annotation is a name for a type, such as Precision, that type.
-        yield _flag(f"--{prefix or ''}{name}", origin, named, statement.value, _text_under(node.body, index))
+        yield _flag(f"--{prefix or ''}{name}", origin, named, statement.value, text)
+
+
+def _declared(module: str, node: ast.ClassDef) -> dict[str, tuple[str, ast.AnnAssign, str]]:
+    """Field -> (module, declaration, text under it): those of its bases first, a field that is declared anew in its old
+    place, as a dataclass has them."""
+    found: dict[str, tuple[str, ast.AnnAssign, str]] = {}
+    for base in node.bases:
+        origin, named = _resolved(module, base) or (module, base)
+        if isinstance(named, ast.ClassDef):
+            found |= _declared(origin, named)
+    for index, statement in enumerate(node.body):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            found[statement.target.id] = (module, statement, _text_under(node.body, index))
+    return found
 
 
 def _flag(name: str, module: str, annotation: ast.expr, default: ast.expr | None, text: str) -> Flag:

@@ -1,4 +1,4 @@
-"""The verbs that run a recipe: `trivium VERB` reads `VerbConfig` of `trivium.recipes.VERB` and calls `VERB(config)`."""
+"""The verbs that run a recipe: `trivium VERB` reads its configuration and calls `trivium.recipes.VERB.VERB(config)`."""
 
 import importlib
 import json
@@ -29,16 +29,17 @@ _NO_FRACTION = 1000
 def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     """Parses the words into the recipe's configuration, runs the recipe and prints what came of it.
 
-    The recipe of a task of a verb has the name of the task: of `train tagging`, tagging. Of text_to_text the
-    configuration is TextToTextConfig.
+    Where the verb does not name its recipe, it has the name of the verb's last word: of `train tagging`, tagging.
     """
     name = verb.name.split()[-1]
-    recipe = importlib.import_module(f"trivium.recipes.{name}")
-    settings = arguments.parse(getattr(recipe, f"{name.title().replace('_', '')}Config"), verb, words)
+    module, _, function = (verb.recipe or f"trivium.recipes.{name}:{name}").partition(":")
+    recipe = getattr(importlib.import_module(module), function)
+    place, _, settings_class = verb.settings[0].partition(":")
+    settings = arguments.parse(getattr(importlib.import_module(place), settings_class), verb, words)
     if options.dry_run:
         print_plan(settings, _needs(verb, settings), options)
         return
-    result = getattr(recipe, name)(settings)
+    result = recipe(settings)
     facts = facts_of(result)
     if options.json:
         print_json(facts)

@@ -1,5 +1,6 @@
-"""`trivium train TASK`: the recipe of a task, which the first word names."""
+"""`trivium train TASK` and `trivium align TASK`: the recipe of a task, which the first word names."""
 
+import importlib
 from collections.abc import Sequence
 
 from trivium.cli import common
@@ -9,7 +10,10 @@ from trivium.cli.verbs import Options, Verb
 from trivium.config import did_you_mean
 from trivium.errors import UserError
 
-_ALSO = {"summarisation": ("text_to_text", ("--task", "summarisation"))}
+_ALSO = {
+    "summarisation": ("text_to_text", ("--task", "summarisation")),
+    **{loss: ("dpo", ("--objective", loss)) for loss in ("ipo", "kto", "orpo", "simpo")},
+}
 """Names under which a task is known as well: what it is, and the settings that make it that."""
 
 
@@ -17,15 +21,15 @@ def run(verb: Verb, words: Sequence[str], options: Options) -> None:
     """Runs the recipe of the task; without one, `--help` lists them all."""
     if not words or words[0].startswith("-"):
         if not {"-h", "--help"} & set(words):
-            raise UserError("train what?", expected=_names(verb), fix=f"try: {verb.example}")
+            raise UserError(f"{verb.name} what?", expected=_names(verb), fix=f"try: {verb.example}")
         _help(verb, options)
         return
     word, told = _ALSO.get(words[0], (words[0], ()))
     task, words = _task(verb, word), [*words[1:], *told]
     common.check(task, words, [flag for settings in task.settings for flag in flags_of(settings)])
-    from trivium.cli import recipe  # torch, which a slip of the pen is told without
-
-    recipe.run(task, words, options)
+    # With it comes torch, which a slip of the pen is told without.
+    own = "trivium.cli.recipe" if task.module == __name__ else task.module
+    importlib.import_module(own).run(task, words, options)
 
 
 def _help(verb: Verb, options: Options) -> None:

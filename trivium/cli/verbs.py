@@ -16,6 +16,8 @@ class Verb:
     """Where its settings are, as "package.module:Class", the usual ones first."""
     example: str
     """A command line that works."""
+    recipe: str | None = None
+    """What carries it out, as "package.module:function"; None for that of its name in `trivium.recipes`."""
     needs: str | None = None
     """What tells for --dry-run what the work will need, as "package.module:function"; of a recipe."""
     then: str | None = None
@@ -102,6 +104,69 @@ _TASKS = (
         needs="trivium.cli.dry_run.tasks:embedding",
         example="trivium train embedding --data sentences.txt --base runs/pretrain",
         then="trivium predict {run} --input texts.txt --json",
+        leading="recipe",
+    ),
+)
+
+_ALIGNING = (
+    Verb(
+        name="align label",
+        summary="rank answers in the terminal, by criteria of your own; agreement of several raters",
+        module="trivium.cli.align_label",
+        settings=("trivium.recipes.align.label:LabelConfig",),
+        example='trivium align label answers.jsonl --criteria "helpful: does it answer?" --rater ann --output judged',
+        leading="data",
+    ),
+    Verb(
+        name="align reward",
+        summary="a model that scores answers as people ranked, scored or labelled them",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.align.reward_config:RewardConfig",),
+        recipe="trivium.recipes.align.reward:reward",
+        needs="trivium.cli.dry_run.rewarding:rewarding",
+        example="trivium align reward --model runs/finetune --data pairs.jsonl --method lora",
+        then="trivium align ppo --model runs/finetune --data prompts.jsonl --reward {run}",
+        leading="recipe",
+    ),
+    Verb(
+        name="align dpo",
+        summary="learn from ranked answers directly: DPO, IPO, KTO, ORPO, SimPO",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.align.dpo_config:DPOConfig",),
+        recipe="trivium.recipes.align.dpo:dpo",
+        needs="trivium.cli.dry_run.aligning:directing",
+        example="trivium align dpo --model runs/finetune --data pairs.jsonl --method lora",
+        then="trivium chat {run}",
+        leading="recipe",
+    ),
+    *(
+        Verb(
+            name=f"align {method}",
+            summary=summary,
+            module="trivium.cli.train",
+            settings=(f"trivium.recipes.align.policy_config:{config}RecipeConfig",),
+            recipe="trivium.recipes.align.policy:policy",
+            needs="trivium.cli.dry_run.policies:learning",
+            example=f"trivium align {method} --model runs/finetune --data prompts.jsonl --reward {reward}",
+            then="trivium chat {run}",
+            leading="recipe",
+        )
+        for method, config, summary, reward in (
+            ("ppo", "PPO", "learn from rewards for answers of its own, with a critic", "runs/reward"),
+            ("grpo", "GRPO", "the same, each answer compared with others to its prompt", "number"),
+            ("rloo", "RLOO", "the same, compared with the mean of the others", "number"),
+            ("reinforce", "Reinforce", "the same, compared with the mean of all answers", "runs/reward"),
+        )
+    ),
+    Verb(
+        name="align constitution",
+        summary="answers criticised, revised and compared by written principles (Constitutional AI)",
+        module="trivium.cli.train",
+        settings=("trivium.recipes.align.constitution.constitution_config:ConstitutionConfig",),
+        recipe="trivium.recipes.align.constitution.recipe:constitution",
+        needs="trivium.cli.dry_run.constitutions:planning",
+        example="trivium align constitution --model runs/finetune --prompts red_team.jsonl",
+        then="trivium chat {run}",
         leading="recipe",
     ),
 )
@@ -224,6 +289,15 @@ VERBS = (
         example=_TASKS[0].example,
         leading="recipe",
         tasks=_TASKS,
+    ),
+    Verb(
+        name="align",
+        summary="make a model answer as people want: rankings, rewards, PPO, DPO, a constitution",
+        module="trivium.cli.train",
+        settings=tuple(settings for task in _ALIGNING for settings in task.settings),
+        example=_ALIGNING[1].example,
+        leading="recipe",
+        tasks=_ALIGNING,
     ),
     Verb(
         name="predict",

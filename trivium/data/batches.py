@@ -9,7 +9,8 @@ Letters: B batch, T target length, S source length.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import torch
@@ -40,6 +41,19 @@ class Batch(ABC):
     def part(self: Shape, start: int, stop: int) -> Shape:
         """Rows ``start`` to ``stop``, as wide as the whole; tensors are views."""
         return type(self)(**{name: _cut(value, start, stop) for name, value in _items(self)})
+
+    def ordered(self: Shape, order: Int[Tensor, "B"]) -> Shape:
+        """The rows in another order, of a batch whose fields are tensors or not given."""
+        given = {name: value for name, value in _items(self) if isinstance(value, Tensor)}
+        return replace(self, **{name: value[order] for name, value in given.items()})  # pyright: ignore[reportArgumentType]
+
+    def trimmed(self: Shape) -> Shape:
+        """Without the columns that no row reaches, of a batch with ``tokens`` and ``lengths``."""
+        given = dict(_items(self))
+        whole, width = given["tokens"].shape[1], int(given["lengths"].max())
+        wide = {name: value for name, value in given.items() if isinstance(value, Tensor) and value.dim() > 1}
+        cut = {name: value[:, :width] for name, value in wide.items() if value.shape[1] == whole}
+        return replace(self, **cut)  # pyright: ignore[reportArgumentType]
 
     def split(self: Shape, n: int) -> list[Shape]:
         """At most ``n`` micro-batches of consecutive rows whose sizes differ by at most one, none of them empty.
@@ -244,10 +258,47 @@ class PreferenceBatch(Batch):
     """The preferred answers, trained on the answer only."""
     rejected: CausalBatch
     """The other answers, trained on the answer only."""
+    weights: Float[Tensor, "B"]
+    """What each pair counts for: the pairs of one ranking count for one together."""
+    margins: Float[Tensor, "B"]
+    """By how much the first was preferred; 0 where that is not known."""
+    reference: Float[Tensor, "B 2"] | None = None
+    """Log-probabilities of both answers under a reference, the chosen one's first; None where they are computed in the
+    step."""
 
     @property
     def num_tokens(self) -> int:
         return self.chosen.num_tokens + self.rejected.num_tokens
+
+
+@dataclass(frozen=True, eq=False)
+class Mismatched:
+    """Prompts with answers to others, of a whole batch: no part of a `JudgedBatch`, so it is neither cut nor moved."""
+
+    answers: CausalBatch
+    """Row b is the prompt of the whole batch's row b, with an answer to another."""
+    reference: Float[Tensor, "B"] | None = None
+    """Their log-probabilities under a reference; None where they are computed in the step."""
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedBatch(Batch):
+    """Answers that were called good or bad, each by itself."""
+
+    answers: CausalBatch
+    """The answers, trained on the answer only."""
+    good: Bool[Tensor, "B"]
+    """Which are good."""
+    weights: Float[Tensor, "B"]
+    """What each counts for."""
+    mismatched: Mismatched
+    """What the divergence of the whole batch is estimated from, whatever part of it this is."""
+    reference: Float[Tensor, "B"] | None = None
+    """Log-probabilities of the answers under a reference; None where they are computed in the step."""
+
+    @property
+    def num_tokens(self) -> int:
+        return self.answers.num_tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +319,10 @@ class RolloutBatch(Batch):
     """Reward received at each position."""
     mask: Bool[Tensor, "B T"]
     """True at the completion's positions."""
+    groups: Int[Tensor, "B"]
+    """Which rows answer the same prompt: prompts are numbered from 0."""
+    told: Mapping[str, float] = field(default_factory=dict)
+    """What was measured of the whole batch while it was made, to be reported with it."""
 
     @property
     def num_tokens(self) -> int:
@@ -279,13 +334,13 @@ def _items(batch: Any) -> list[tuple[str, Any]]:
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:
-    return None if value is None else value.to(device)
+    return value.to(device) if isinstance(value, Tensor | Batch) else value
 
 
 def _cut(value: Any, start: int, stop: int) -> Any:
-    """Rows ``start:stop`` of a field: a tensor, a nested batch, or nothing."""
-    if value is None:
-        return None
+    """Rows ``start:stop`` of a field: a tensor, or a nested batch; of anything else, the whole."""
     if isinstance(value, Tensor):
         return value[start:stop]
-    return type(value)(**{name: _cut(inner, start, stop) for name, inner in _items(value)})
+    if isinstance(value, Batch):
+        return type(value)(**{name: _cut(inner, start, stop) for name, inner in _items(value)})
+    return value

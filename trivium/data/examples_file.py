@@ -38,8 +38,8 @@ def read_records(path: Path, *, columns: Mapping[str, str] | None = None) -> lis
         DataError: no such file, none in the folder, or a line that cannot be used, with the file, the line and what it
             is.
     """
-    _check_columns(columns)
-    records = [_record(row, columns) for file in _files(path) for row in read_rows(file)]
+    check_columns(columns, FIELDS)
+    records = [_record(row, columns) for file in files_of(path) for row in read_rows(file)]
     if not records:
         raise DataError("there are no examples", received=path, expected=f"lines of {FORMS}", fix="check the file")
     return records
@@ -57,7 +57,8 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def _files(path: Path) -> Iterator[Path]:
+def files_of(path: Path) -> Iterator[Path]:
+    """The file itself, or the files of rows in a folder, in the order of their names. Raises `DataError` for none."""
     if not path.is_dir():
         if not os.path.lexists(path):
             raise DataError("there is no such file or folder", received=path, fix="check the path")
@@ -72,7 +73,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _record(row: Row, columns: Mapping[str, str] | None) -> Record:
     try:
-        fields = row.fields if columns is None else _renamed(row, columns)
+        fields = row.fields if columns is None else renamed(row, columns)
         return replace(record_of(fields), line=row.line, where=row.place)
     except UnknownRole as error:
         raise DataError(
@@ -89,7 +90,8 @@ def _record(row: Row, columns: Mapping[str, str] | None) -> Record:
         ) from error
 
 
-def _renamed(row: Row, columns: Mapping[str, str]) -> dict[str, Any]:
+def renamed(row: Row, columns: Mapping[str, str]) -> dict[str, Any]:
+    """The fields under our names, others left out. Raises `DataError` where the file has none of that name."""
     missing = [theirs for theirs in columns.values() if theirs not in row.fields]
     if missing:
         raise DataError(
@@ -106,12 +108,13 @@ def _advice(fields: Mapping[str, Any], columns: Mapping[str, str] | None) -> str
     return "correct or remove the line, or say with columns which fields are meant"
 
 
-def _check_columns(columns: Mapping[str, str] | None) -> None:
+def check_columns(columns: Mapping[str, str] | None, fields: Sequence[str]) -> None:
+    """Raises `ConfigError` where columns are named for what is not one of our ``fields``."""
     for name in columns or ():
-        if name not in FIELDS:
+        if name not in fields:
             raise ConfigError(
                 "a column is named for what no example has",
                 received=f"columns {name}={(columns or {})[name]}",
-                expected=", ".join(FIELDS),
-                fix=did_you_mean(name, FIELDS),
+                expected=", ".join(fields),
+                fix=did_you_mean(name, fields),
             )

@@ -17,6 +17,7 @@ from trivium.generation.generation_config import token_ids
 from trivium.generation.prefixes import PrefixCache
 from trivium.generation.request import Request, check_requests, requests
 from trivium.generation.resolve import resolve
+from trivium.generation.sampling import source_of_chance
 from trivium.generation.search.beam import beam_search
 from trivium.generation.search.best_of import best
 from trivium.generation.search.contrastive import contrastive_search
@@ -148,6 +149,32 @@ class Generator:
             pass
         if (drawn := settings.search.best_of) is not None:
             asked = [kept for at in range(0, len(asked), drawn) for kept in best(asked[at : at + drawn], settings.n)]
+        return [self.finished(request) for request in asked]
+
+    def sampled(
+        self,
+        rows: Sequence[list[int]],
+        seeds: Sequence[int],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        stop: Sequence[str],
+        adapter: str | None,
+    ) -> list[Generation]:
+        """An answer to each of ``rows`` from the model's own distribution, whatever its folder says of sampling."""
+        settings = GenerationSettings(
+            max_new_tokens=max_new_tokens, temperature=temperature, eos_ids=self._ends, stop=tuple(stop)
+        )
+        asked = [
+            Request(prompt=row, settings=settings, chance=source_of_chance(seed, 0), adapter=adapter)
+            for row, seed in zip(rows, seeds, strict=True)
+        ]
+        self._check(asked)
+        if stop:
+            for request in asked:
+                self._follow_text(request)
+        for _ in self.run(asked):
+            pass
         return [self.finished(request) for request in asked]
 
     def run(self, asked: Sequence[Request]) -> Iterator[None]:

@@ -15,7 +15,7 @@ from trivium.adapters.adapter_set import adapters_of, has_adapters
 from trivium.adapters.attach import detach
 from trivium.adapters.attach import merge as merge_adapter
 from trivium.adapters.routing import activate
-from trivium.checkpoints.adapter_folder import check_base, load_adapter
+from trivium.checkpoints.adapter_folder import check_base, load_adapter, scores_of
 from trivium.checkpoints.model_folder import load_model, read_hf_config, save_folder
 from trivium.checkpoints.provenance import (
     Origin,
@@ -34,6 +34,8 @@ from trivium.lm.hosted.address import is_service, read_service
 from trivium.lm.hosted.model import HostedModel, purpose_of_service
 from trivium.lm.local import LocalModel
 from trivium.lm.purpose import Purpose, purpose_of_folder
+from trivium.lm.reward_rows import kept_facts
+from trivium.models.scored import ScoredConfig, with_scores
 from trivium.nn.quantized import NF4Linear
 from trivium.nn.quantized_experts import NF4GroupedLinear
 from trivium.runtime.device import choose_device, choose_dtype
@@ -106,12 +108,15 @@ def load(
         )
     opened = saved_folder(path_or_id)
     folder, adapters = _opened(opened, adapter)
+    scores = _scores(adapters)
     if quantize is None and folder != opened:
         quantize = read_description(opened).get("quantize")
     target = choose_device(device)
 
     def network() -> nn.Module:
         made = load_model(folder, dtype=choose_dtype(dtype, target), device=target, nf4=quantize == "nf4")
+        if scores is not None and not isinstance(made.config, ScoredConfig):
+            made = with_scores(made, scores)
         _attach(made, adapters, folder, any_base=any_base)
         if adapters:
             activate(made, None if isinstance(adapter, dict) else "default")
@@ -128,6 +133,12 @@ def _attach(network: nn.Module, adapters: Mapping[str, pathlib.Path], base: path
         load_adapter(place, network, name)
 
 
+def _scores(adapters: Mapping[str, pathlib.Path]) -> tuple[str, ...] | None:
+    """The names of the scores where all of the adapters bring a head of the same ones: the base is then under it."""
+    (first, *others) = [scores_of(place) for place in adapters.values()] or [None]
+    return first if all(other == first for other in others) else None
+
+
 def _with_company(
     folder: pathlib.Path, adapters: dict[str, pathlib.Path], network: Callable[[], nn.Module]
 ) -> LocalModel:
@@ -139,8 +150,11 @@ def _with_company(
     tokenizer = None if of_tokenizer is None else tokenizers.load(of_tokenizer)
     of_generation = next((place for place in told if (place / _GENERATION).is_file()), folder)
     generation, sentences = stated_generation(of_generation, config_file), sentence_facts(folder)
+    made = network()
+    if isinstance(made.config, ScoredConfig):  # which an adapter may have made of a language model
+        config_file |= made.config.to_hf()
     model = LocalModel(
-        network(),
+        made,
         tokenizer,
         generation=generation,
         config_file=config_file,
@@ -215,7 +229,10 @@ def purpose_of(path_or_id: str | pathlib.Path) -> Purpose | None:
     """
     if is_service(str(path_or_id)):
         return purpose_of_service(read_service(str(path_or_id)))
-    return purpose_of_folder(base_folder(saved_folder(path_or_id)))
+    folder = saved_folder(path_or_id)
+    if not is_model(folder) and scores_of(folder) is not None:
+        return "regression"
+    return purpose_of_folder(base_folder(folder))
 
 
 def _by_name(
@@ -256,6 +273,8 @@ def _save_merged(model: LocalModel, folder: str | pathlib.Path) -> None:
     merge_adapter(network, active)
     detach(network)
     metadata = None if model.origin is None else model.origin.merged(active)
+    if model.origin is not None and active in model.origin.adapters:
+        metadata = {**(metadata or {}), **kept_facts(read_description(model.origin.adapters[active]))}
     save_folder(folder, network, tokenizer=model.tokenizer, generation=model.generation, metadata=metadata)
 
 

@@ -148,6 +148,23 @@ class LocalModel:
         guesses = draft.network if isinstance(draft, LocalModel) else draft
         return self._generator.answers(prompts, settings, adapter, guesses)
 
+    def sample(
+        self,
+        prompts: Sequence[list[int]],
+        seeds: Sequence[int],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        stop: Sequence[str] = (),
+        adapter: str | None = None,
+    ) -> list[Generation]:
+        """An answer to each prompt from the model's own distribution at ``temperature``, each with a seed of its own:
+        what a policy learns from. Nothing of ``generation_config.json`` counts but the tokens that end a text."""
+        self._require("generate")
+        return self._generator.sampled(
+            prompts, seeds, max_new_tokens=max_new_tokens, temperature=temperature, stop=stop, adapter=adapter
+        )
+
     def stream(self, prompt: str | Sequence[int], *, max_new_tokens: int, **settings: Any) -> Iterator[str]:
         """The text of one answer in pieces, as it grows; together they are the ``text`` that ``generate`` gives.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from trivium.checkpoints.model_folder import read_hf_config
 from trivium.checkpoints.provenance import read_description
 from trivium.models import Architecture, architecture
+from trivium.models.scored import is_scored
 
 Writing = Literal["translation", "summarisation", "text_to_text", "answering"]
 """What a text is written for a text for."""
@@ -68,11 +69,9 @@ def purpose(hf: Mapping[str, Any], described: Mapping[str, Any]) -> Purpose | No
 
 
 def _head(row: Architecture, hf: Mapping[str, Any]) -> str:
-    """The head that a ``config.json`` names; "language" for architectures that can have no other."""
-    config = row.config_class()
-    if all(field.name != "head" for field in dataclasses.fields(config)):
-        return "language"
-    return config.from_hf(dict(hf)).head
+    """The head that a ``config.json`` names; "language" for architectures that name none."""
+    choosing = any(field.name == "head" for field in dataclasses.fields(row.config_class()))
+    return row.configuration(dict(hf)).head if choosing or is_scored(row, hf) else "language"
 
 
 def _published_task(hf: Mapping[str, Any]) -> Purpose:

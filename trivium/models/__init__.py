@@ -48,8 +48,22 @@ class Architecture:
         """The configuration's class; imports its file."""
         return getattr(self._module(), f"{self.model}Config")
 
+    def configuration(self, hf: dict[str, Any]) -> Any:
+        """What a ``config.json`` describes: a network of this architecture, or its body under scores; see
+        ``trivium.models.scored``."""
+        scored = _file("scored")
+        return scored.ScoredConfig.from_hf(hf) if scored.is_scored(self, hf) else self.config_class().from_hf(hf)
+
+    def network(self, config: Any) -> Any:
+        """A new network of such a configuration."""
+        scored = _file("scored")
+        return scored.scored(config) if isinstance(config, scored.ScoredConfig) else self.model_class()(config)
+
     def weight_map(self, config: Any) -> Any:
         """The map between our tensor names and Hugging Face's for this configuration."""
+        scored = _file("scored")
+        if isinstance(config, scored.ScoredConfig):
+            return scored.weight_map(self._module().weight_map(config.body))
         return self._module().weight_map(config)
 
     def sizes(self) -> dict[str, Any]:
@@ -57,7 +71,11 @@ class Architecture:
         return dict(vars(self._module()).get("SIZES", {}))
 
     def _module(self) -> Any:
-        return importlib.import_module(f"{__name__}.{self.name}")
+        return _file(self.name)
+
+
+def _file(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 ARCHITECTURES: tuple[Architecture, ...] = (

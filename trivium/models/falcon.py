@@ -223,20 +223,20 @@ class Falcon(nn.Module):
         x = embedded(self, tokens, embeddings)
         layout, state = causal_layout(x, lengths=lengths, segments=segments, state=state)
         rotation = None if self.rotary is None else self.rotary(layout.positions, x.dtype, layout.reach)
-        bias = rounded_alibi(self.config, like=x) if self.rotary is None else None
+        bias = rounded_alibi(self.config.heads, self.config.width, like=x) if self.rotary is None else None
         x, collected = through(self.blocks, x, layout, rotation, bias, state=state, collect=collect)
         return Output(self.norm(x), state, collected=collected)
 
 
-def rounded_alibi(config: FalconConfig, like: Tensor) -> Bias:
+def rounded_alibi(heads: int, width: int, like: Tensor) -> Bias:
     """ALiBi as Falcon was trained with it, in the dtype and on the device of ``like``.
 
     The published code multiplies slopes by the positions of the keys themselves (a softmax does not see what a row of
     scores has in common), and does so in bf16, whatever the model's dtype: beyond 256 positions are rounded, and a
     trained model knows that rounding. The bias is added before scores are divided by sqrt(K), so it is divided too.
     """
-    slope = torch.tensor(slopes(config.heads), device=like.device).bfloat16()[:, None, None]
-    scale = (config.width // config.heads) ** -0.5
+    slope = torch.tensor(slopes(heads), device=like.device).bfloat16()[:, None, None]
+    scale = (width // heads) ** -0.5
 
     def bias(queries: Int[Tensor, "*B T"], keys: Int[Tensor, "*C S"]) -> Float[Tensor, "*D H 1 S"]:
         return (slope * torch.atleast_2d(keys)[:, None, None, :]).to(like.dtype) * scale

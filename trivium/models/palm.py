@@ -130,7 +130,7 @@ class PaLM(nn.Module):
         rotation = self.rotary(layout.positions, x.dtype, layout.reach)
         x, collected = through(self.blocks, x, layout, rotation, state=state, collect=collect)
         hidden, auxiliary = self.norm(x), {}
-        if self.training and self.config.z_loss_weight:
+        if self.training and self.config.z_loss_weight and self.head is not None:  # under scores there are no logits
             log_z = self.head.log_normaliser(hidden[real_tokens(hidden, lengths=lengths, segments=segments)])
             auxiliary["z"] = self.config.z_loss_weight * log_z.square().sum()
         return Output(hidden, state, auxiliary, collected)

@@ -32,13 +32,20 @@ class ClassificationHead(nn.Module):
     """
 
     def __init__(
-        self, width: int, classes: int, *, pooling: Pooling, transform: nn.Module | None = None, dropout: float = 0.0
+        self,
+        width: int,
+        classes: int,
+        *,
+        pooling: Pooling,
+        transform: nn.Module | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.pooling: Pooling = pooling
         self.transform = nn.Identity() if transform is None else transform
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width, classes)
+        self.output = nn.Linear(width, classes, bias=bias)
 
     def forward(self, hidden: Float[Tensor, "B T D"], lengths: Int[Tensor, "B"] | None = None) -> Float[Tensor, "B N"]:
         """Unnormalised log-probabilities of the classes; without ``lengths`` every position counts."""

@@ -46,11 +46,12 @@ class OutputHead(nn.Module):
         reduce: bool = False,
         smoothing: float | None = None,
         normaliser: bool = False,
+        temperature: float = 1.0,
     ) -> Float[Tensor, "..."]:
         """Logits ``[..., V]``, or with ``normaliser`` the logarithm of the sum of their exponentials ``[...]``; given
-        ``targets``, their log-probabilities ``[...]``, or with ``reduce`` the (weighted) sum of their negative
-        log-likelihoods in nats, or with ``smoothing`` as well ``[2]``: that sum for smoothed targets, and the plain
-        one."""
+        ``targets``, their log-probabilities ``[...]`` (of the logits divided by ``temperature``), or with ``reduce``
+        the (weighted) sum of their negative log-likelihoods in nats, or with ``smoothing`` as well ``[2]``: that sum
+        for smoothed targets, and the plain one."""
         assert not (normaliser if targets is not None else reduce), "a sum is over targets, and a normaliser of none"
         rows = hidden.reshape(-1, hidden.shape[-1])
         if normaliser:
@@ -63,16 +64,19 @@ class OutputHead(nn.Module):
             options = (self.scale, self.soft_cap, smoothing or 0.0)
             total, plain = _NllSum.apply(rows, self.weight, self.bias, flat, row_weights, *options)
             return total if smoothing is None else torch.stack((total, plain))
-        log_probs = _LogProb.apply(rows, self.weight, self.bias, flat, self.scale, self.soft_cap)
-        return log_probs.reshape(targets.shape)
+        options = (self.scale, self.soft_cap, temperature)
+        return _LogProb.apply(rows, self.weight, self.bias, flat, *options).reshape(targets.shape)
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """Unnormalised log-probabilities of every piece."""
         return self(hidden)
 
-    def log_prob(self, hidden: Float[Tensor, "... D"], targets: Int[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """log p(target | hidden) in nats, differentiable, in chunks (recomputed in the backward pass)."""
-        return self(hidden, targets)
+    def log_prob(
+        self, hidden: Float[Tensor, "... D"], targets: Int[Tensor, "..."], *, temperature: float = 1.0
+    ) -> Float[Tensor, "..."]:
+        """log p(target | hidden) in nats, differentiable, in chunks (recomputed in the backward pass), where p is the
+        distribution that is sampled from at ``temperature``: softmax(logits / temperature)."""
+        return self(hidden, targets, temperature=temperature)
 
     def nll_sum(
         self,
@@ -90,7 +94,7 @@ class OutputHead(nn.Module):
     def _log_normaliser(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """The logit of any one piece less its log-probability: here of piece 0."""
         piece = rows.new_zeros(rows.shape[0], dtype=torch.long)
-        log_prob = _LogProb.apply(rows, self.weight, self.bias, piece, self.scale, self.soft_cap)
+        log_prob = _LogProb.apply(rows, self.weight, self.bias, piece, self.scale, self.soft_cap, 1.0)
         bias = None if self.bias is None else self.bias[:1]
         return _logits(rows, self.weight[:1], bias, self.scale, self.soft_cap)[:, 0] - log_prob
 
@@ -112,6 +116,10 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, s
     if soft_cap is not None:
         logits = soft_cap * torch.tanh(logits / soft_cap)
     return logits
+
+
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    return logits if temperature == 1.0 else logits / temperature
 
 
 def _d_linear(d_logits: Tensor, logits: Tensor, scale: float, soft_cap: float | None) -> Tensor:
@@ -192,21 +200,34 @@ class _NllSum(torch.autograd.Function):
 
 
 class _LogProb(torch.autograd.Function):
-    """Log-probabilities of given targets; the logits of a chunk are made again in the backward pass."""
+    """Log-probabilities of given targets.
+
+    Where the head is trained, the logits of a chunk are made again in the backward pass. Where it is frozen, the
+    gradient of each log-probability at its hidden state is made in the forward pass, while the logits are at hand.
+    """
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, scale, soft_cap):
-        ctx.save_for_backward(hidden, weight, bias, targets)
-        ctx.scale, ctx.soft_cap = scale, soft_cap
+    def forward(ctx, hidden, weight, bias, targets, scale, soft_cap, temperature):
+        ctx.options = (scale, soft_cap, temperature)
+        needs_hidden, *needs_head = ctx.needs_input_grad[:3]
         out = hidden.new_empty(hidden.shape[0], dtype=torch.promote_types(hidden.dtype, torch.float32))
+        slopes = torch.empty_like(hidden) if needs_hidden and not any(needs_head) else None
         for start in range(0, hidden.shape[0], CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             logits = _logits(hidden[rows], weight, bias, scale, soft_cap)
-            out[rows] = logits.gather(-1, targets[rows, None])[:, 0] - torch.logsumexp(logits, dim=-1)
+            tempered = _tempered(logits, temperature)
+            out[rows] = tempered.gather(-1, targets[rows, None])[:, 0] - torch.logsumexp(tempered, dim=-1)
+            if slopes is not None:
+                d_logits = _log_prob_slope(logits, targets[rows], *ctx.options)
+                slopes[rows] = matmul_nt(d_logits.to(weight.dtype), weight.t())
+        ctx.save_for_backward(*((hidden, weight, bias, targets) if slopes is None else (slopes,)))
         return out
 
     @staticmethod
     def backward(ctx, upstream):
+        if len(ctx.saved_tensors) == 1:
+            (slopes,) = ctx.saved_tensors
+            return slopes * upstream[:, None].to(slopes.dtype), *[None] * 6
         hidden, weight, bias, targets = ctx.saved_tensors
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         d_hidden = torch.empty_like(hidden) if needs_hidden else None
@@ -214,15 +235,24 @@ class _LogProb(torch.autograd.Function):
         d_bias = torch.zeros_like(bias) if needs_bias else None
         for start in range(0, hidden.shape[0], CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            logits = _logits(hidden[rows], weight, bias, ctx.scale, ctx.soft_cap)
-            d_logits = -torch.softmax(logits, dim=-1)  # d log p = one_hot - softmax
-            d_logits[torch.arange(d_logits.shape[0], device=targets.device), targets[rows]] += 1.0
-            d_logits *= upstream[rows, None]
-            d_logits = _d_linear(d_logits, logits, ctx.scale, ctx.soft_cap).to(weight.dtype)
+            logits = _logits(hidden[rows], weight, bias, *ctx.options[:2])
+            d_logits = _log_prob_slope(logits, targets[rows], *ctx.options)
+            d_logits = (d_logits * upstream[rows, None]).to(weight.dtype)
             if d_hidden is not None:
                 d_hidden[rows] = matmul_nt(d_logits, weight.t())
             if d_weight is not None:
                 d_weight += matmul_nt(d_logits.t(), hidden[rows].t().to(weight.dtype))
             if d_bias is not None:
                 d_bias += d_logits.sum(0)
-        return d_hidden, d_weight, d_bias, None, None, None
+        return d_hidden, d_weight, d_bias, *[None] * 4
+
+
+def _log_prob_slope(
+    logits: Tensor, targets: Tensor, scale: float, soft_cap: float | None, temperature: float
+) -> Tensor:
+    """Gradient of each log-probability at ``W h + b``: one_hot - softmax, through temperature, cap and scale."""
+    slope = -torch.softmax(_tempered(logits, temperature), dim=-1)
+    slope[torch.arange(slope.shape[0], device=targets.device), targets] += 1.0
+    if temperature != 1.0:
+        slope /= temperature
+    return _d_linear(slope, logits, scale, soft_cap)

@@ -117,7 +117,8 @@ def linear(
     if not plain or torch.is_autocast_enabled(x.device.type) or not prefers_onednn():
         return F.linear(x, weight, bias)
     single = x.numel() == x.shape[-1]
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+    # Not only where a gradient is needed: a frozen reference must round exactly as the model that is trained does.
+    if torch.is_grad_enabled():
         return F.linear(x, weight, bias) if single else _OneDnnLinear.apply(x, weight, bias)
     if single:
         return _matrix_vector(x, weight, bias)

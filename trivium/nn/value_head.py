@@ -14,5 +14,5 @@ class ValueHead(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
-        """One value for each position."""
-        return self.output(hidden)[..., 0]
+        """One value for each position, in the head's own number format: a base in 16 bits has a critic in 32."""
+        return self.output(hidden.to(self.output.weight.dtype))[..., 0]

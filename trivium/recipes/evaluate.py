@@ -2,8 +2,8 @@
 
     evaluate(EvaluateConfig(model=Path("runs/classification"), data=Path("test.csv")))
 
-A model that labels, tags, answers, estimates, embeds, translates or sums up is measured as such, any other by its bits
-per byte, unless a task is named.
+A model that labels, tags, answers, estimates, embeds, translates or sums up is measured as such, a reward model on what
+people said of answers, any other by its bits per byte, unless a task is named.
 """
 
 import functools
@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from trivium.checkpoints.folder import replace_file
+from trivium.data.columns import columns_of
 from trivium.data.conll import read_conll
 from trivium.data.labelled import LabelledText, read_labelled
+from trivium.data.preferences.read import read_judged
 from trivium.data.questions import read_questions
-from trivium.errors import StorageError, Unsupported
+from trivium.errors import ConfigError, StorageError, Unsupported
 from trivium.evaluation.tasks import Task, find_task, run_task
 from trivium.evaluation.tasks.records import read_task
 from trivium.evaluation.tasks.run import SHOT_SEED
@@ -27,11 +29,13 @@ from trivium.lm.load import load, purpose_of
 from trivium.lm.local import LocalModel
 from trivium.lm.protocol import LanguageModel
 from trivium.lm.purpose import PURPOSES, Purpose
+from trivium.lm.reward import is_reward, load_reward
 from trivium.recipes.evaluate_answering import evaluate_answering
 from trivium.recipes.evaluate_classification import evaluate_classification
 from trivium.recipes.evaluate_config import ALSO, MEASURED, TEXT_TASKS, EvaluateConfig, check_settings
 from trivium.recipes.evaluate_embedding import evaluate_embedding
 from trivium.recipes.evaluate_regression import evaluate_regression
+from trivium.recipes.evaluate_reward import evaluate_reward
 from trivium.recipes.evaluate_summarisation import evaluate_summarisation, read_documents
 from trivium.recipes.evaluate_tagging import evaluate_tagging
 from trivium.recipes.evaluate_text import (
@@ -128,9 +132,24 @@ def _labels(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
 
 
 def _numbers(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:
+    if is_reward(config.model):
+        _require_unnamed(config)
+        judged = read_judged(_data(config), columns=columns_of(config.columns) or None)
+        return evaluate_reward(load_reward(config.model, device=config.device, dtype=config.dtype), judged, **shared)
     examples = _labelled(config, text_field=config.text_field, second_field=config.second_field)
     _require_numbers(examples)
     return evaluate_regression(_loaded(config), examples, **shared)
+
+
+def _require_unnamed(config: EvaluateConfig) -> None:
+    """Raises `ConfigError` for fields of texts with numbers, where answers are read."""
+    for name in ("text_field", "second_field", "label_field"):
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"{name} means nothing for a reward model",
+                received=getattr(config, name),
+                fix="say with columns which fields are meant: columns chosen=better rejected=worse",
+            )
 
 
 def _likeness(config: EvaluateConfig, shared: dict[str, Any]) -> Measured:

@@ -20,10 +20,10 @@ class EvaluateConfig:
     anthropic:MODEL, openai:MODEL@http://127.0.0.1:8000/v1, or a .yaml file of its settings."""
     data: Path | None = None
     """For a classifier texts with labels (.jsonl, .csv, .tsv, or a folder for each label), for a model that estimates
-    or embeds with numbers; for a tagger a CoNLL file; for questions a .json file in the form of SQuAD; for a translator
-    a text, with `references`, or pairs (.tsv, .jsonl); for summaries records of source and target; else a text file, a
-    folder of text, or a folder that `trivium prepare` wrote (its validation part); for a task, the file of its
-    examples."""
+    or embeds with numbers; for a reward model answers that were compared, scored, or called good or bad; for a tagger a
+    CoNLL file; for questions a .json file in the form of SQuAD; for a translator a text, with `references`, or pairs
+    (.tsv, .jsonl); for summaries records of source and target; else a text file, a folder of text, or a folder that
+    `trivium prepare` wrote (its validation part); for a task, the file of its examples."""
     task: str | None = None
     """What the model is for, if not given: classification, regression, tagging, answering, embedding, translation,
     summarisation or text_to_text, else bits_per_byte. Also perplexity

@@ -9,11 +9,11 @@ from trivium.data.examples import Example
 from trivium.data.examples_file import Record
 from trivium.errors import DataError, Unsupported
 from trivium.lm.chat import chat_prompt
+from trivium.lm.turns import PromptFormat
 from trivium.templates import ChatTemplate, Message
 from trivium.templates.instruction import chat_instruction, plain_instruction
 from trivium.tokenizers import Tokenizer
 
-PromptFormat = Literal["chat", "plain"]
 Answers = Literal["last", "all"]
 _TOOLS = ("tool", "function", "ipython", "observation")
 

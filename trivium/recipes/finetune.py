@@ -98,8 +98,8 @@ def _trained(
 ) -> tuple[Run, Summary, Callable[[LocalModel], Sequence[Section]]]:
     """The run, what it came to, and what its report says beside: this, and what the finished model has forgotten."""
     folder = saved_folder(config.model)
-    model, config = _opened(config, folder, str(device))
-    tokenizer = _usable(model, config)
+    model, config = opened(config, folder, str(device))
+    tokenizer = usable(model, config)
     training, held_out = read_examples(config, tokenizer)
     fitting = fitted(training, config.context_tokens, config.too_long)
     read = reading(config, fitting.examples, model, here)
@@ -111,9 +111,9 @@ def _trained(
         context_tokens=config.context_tokens,
     )
     goes_on = has_adapters(model.network)
-    adapted = _adapted(config, model.network)  # which refuses what the method cannot be, before anything is measured
+    adapted = put_in_place(config, model.network)  # which refuses what the method cannot be, before any measuring
     config = with_usual_rate(config, model.network)
-    _check_context(config, model.network)
+    check_context(config, model.network)
     with contextlib.nullcontext() if goes_on else bare(model.network):
         before = None if held is None or not here.is_first else standing(model, held)
     base = base_folder(folder)
@@ -127,7 +127,7 @@ def _trained(
         factors=adapted.factors,
         before_step=adapted.before_step,
         write=writing(adapted, run_folder(config), base),
-        generation=_generation(model, training),
+        generation=generation_settings(model, training),
         metadata={**_made_from(config, folder, fitting), **adapted.facts()},
     )
     if config.resume:
@@ -171,7 +171,7 @@ def _objective(config: FinetuneConfig, model: LocalModel) -> Objective:
         return retaining(config.retention, model.network, text=text, seed=config.seed)
 
 
-def _opened(config: FinetuneConfig, folder: pathlib.Path, device: str) -> tuple[LocalModel, FinetuneConfig]:
+def opened(config: FinetuneConfig, folder: pathlib.Path, device: str) -> tuple[LocalModel, FinetuneConfig]:
     """The base, packed where the method says so, or the adapter on its base; and the settings with the method.
 
     A base that will be frozen is read in the format that is computed in. One that is packed is not: what its codes come
@@ -186,7 +186,7 @@ def _opened(config: FinetuneConfig, folder: pathlib.Path, device: str) -> tuple[
     return model, dataclasses.replace(config, method=config.decided_method)
 
 
-def _adapted(config: FinetuneConfig, network: nn.Module) -> Adapted:
+def put_in_place(config: FinetuneConfig, network: nn.Module) -> Adapted:
     """The method in place, a new one or the adapter that is there; a frozen base in the format that is computed in."""
     method, ratio = config.decided_method, config.lora_plus_ratio
     if has_adapters(network):
@@ -206,7 +206,7 @@ def with_usual_rate(config: FinetuneConfig, network: nn.Module) -> FinetuneConfi
     return dataclasses.replace(config, optimiser=optimiser)
 
 
-def _usable(model: LocalModel, config: FinetuneConfig) -> Tokenizer:
+def usable(model: LocalModel, config: FinetuneConfig) -> Tokenizer:
     """The model's tokenizer, where it has all that this training needs."""
     if "generate" not in model.capabilities or model.architecture.kind not in ("decoder", "recurrent"):
         raise Unsupported(
@@ -220,11 +220,11 @@ def _usable(model: LocalModel, config: FinetuneConfig) -> Tokenizer:
             received=f"{config.model}: " + ("no tokenizer" if model.tokenizer is None else "no eos_token"),
             fix="copy the tokenizer's files into the model's folder, and name its eos_token in tokenizer_config.json",
         )
-    _check_context(config, model.network)
+    check_context(config, model.network)
     return model.tokenizer
 
 
-def _check_context(config: FinetuneConfig, network: nn.Module) -> None:
+def check_context(config: FinetuneConfig, network: nn.Module) -> None:
     """Raises `DataError` for rows that are longer than the model reads, what texts begin with included."""
     limit, before = context_limit(network), prefix_tokens(network)
     if limit is not None and config.context_tokens + before > limit:
@@ -236,7 +236,7 @@ def _check_context(config: FinetuneConfig, network: nn.Module) -> None:
         )
 
 
-def _generation(model: LocalModel, examples: Sequence[Example]) -> Mapping[str, Any]:
+def generation_settings(model: LocalModel, examples: Sequence[Example]) -> Mapping[str, Any]:
     """The base's settings for writing, with the tokens that end the answers just learnt among those that end a text."""
     assert model.tokenizer is not None and model.tokenizer.eos_id is not None, "refused before"
     special = set(model.tokenizer.special_tokens.values())

@@ -16,7 +16,8 @@ from trivium.adapters.selective import SelectiveConfig
 from trivium.adapters.sites import ALL_LINEAR
 from trivium.adapters.soft_prompt import SoftPromptConfig
 from trivium.errors import ConfigError
-from trivium.recipes.examples import Answers, PromptFormat
+from trivium.lm.turns import PromptFormat
+from trivium.recipes.examples import Answers
 from trivium.recipes.forgetting import ForgettingConfig
 from trivium.recipes.lengths import TooLong
 from trivium.recipes.method_config import WAYS, MethodName, Settings, settings_of

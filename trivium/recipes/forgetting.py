@@ -30,8 +30,9 @@ from trivium.errors import DataError, UserError
 from trivium.evaluation import metrics
 from trivium.evaluation.bits_per_byte import TOKENS_AT_ONCE, BitsPerByte, store_of_texts
 from trivium.lm.local import LocalModel
+from trivium.lm.turns import PromptFormat
 from trivium.objectives.causal import causal
-from trivium.recipes.examples import PromptFormat, encode_record
+from trivium.recipes.examples import encode_record
 from trivium.recipes.general_text import general_texts, texts_of
 from trivium.recipes.prompted import prompted
 from trivium.recipes.training import require_at_least

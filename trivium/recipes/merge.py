@@ -25,7 +25,13 @@ from trivium.adapters.routing import activate
 from trivium.checkpoints.adapter_folder import save_adapter
 from trivium.checkpoints.folder import replaceable
 from trivium.checkpoints.model_folder import load_model, save_folder
-from trivium.checkpoints.provenance import is_adapter, parent_facts, read_adapter_config, weights_sha256
+from trivium.checkpoints.provenance import (
+    is_adapter,
+    parent_facts,
+    read_adapter_config,
+    read_description,
+    weights_sha256,
+)
 from trivium.checkpoints.stored_tensors import StoredTensors
 from trivium.data.documents import read_text
 from trivium.data.embedded import embedded_entries
@@ -33,6 +39,7 @@ from trivium.errors import CheckpointError, ConfigError, Unsupported
 from trivium.evaluation.drift import Drift, drift
 from trivium.lm.load import load, saved_folder
 from trivium.lm.local import LocalModel
+from trivium.lm.reward_rows import kept_facts
 from trivium.models import architecture
 from trivium.nn.quantized import dequantise
 from trivium.nn.weight_map import WeightMap, load_into
@@ -132,6 +139,7 @@ def _merge_adapters(config: MergeConfig) -> dict[str, Any]:
         return told | {"drift": None}
     found = _merged(model, name, _compared(config, model) if config.quantised else None)
     metadata = _objective(model) | parent_facts(base) | _provenance(told, folders)
+    metadata |= {} if summed else kept_facts(read_description(folders[0]))
     save_folder(
         config.output,
         model.network,

@@ -27,7 +27,7 @@ class PlannedModel:
     def network(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """It, on the meta device, with its parameters in `dtype`."""
         with torch.device("meta"):
-            return self.entry.model_class()(self.config).to(dtype)
+            return self.entry.network(self.config).to(dtype)
 
 
 def planned_model(name: str) -> PlannedModel:
@@ -44,7 +44,7 @@ def planned_model(name: str) -> PlannedModel:
     folder = saved_folder(name)
     hf = read_hf_config(folder)
     entry = architecture(hf["model_type"])
-    return PlannedModel(name=str(folder), entry=entry, config=entry.config_class().from_hf(hf))
+    return PlannedModel(name=str(folder), entry=entry, config=entry.configuration(hf))
 
 
 def _published(name: str) -> PlannedModel | None:

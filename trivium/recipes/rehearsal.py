@@ -17,7 +17,8 @@ from trivium.data.examples import Example, ExamplesSource
 from trivium.data.examples_file import read_records
 from trivium.errors import ConfigError, DataError
 from trivium.lm.local import LocalModel
-from trivium.recipes.examples import PromptFormat, encode_record
+from trivium.lm.turns import PromptFormat
+from trivium.recipes.examples import encode_record
 from trivium.recipes.general_text import general_texts, texts_of
 from trivium.recipes.training import require_at_least
 from trivium.tokenizers import Tokenizer

@@ -93,8 +93,8 @@ class TrainingConfig:
 
 
 @runtime_checkable
-class TrainingRecipe(Protocol):
-    """The settings that every training recipe has; `PretrainConfig` says what they mean."""
+class RunRecipe(Protocol):
+    """The settings of whatever leaves a run behind; `PretrainConfig` says what they mean."""
 
     @property
     def output(self) -> pathlib.Path: ...
@@ -104,6 +104,17 @@ class TrainingRecipe(Protocol):
 
     @property
     def resume(self) -> bool: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def device(self) -> str: ...
+
+
+@runtime_checkable
+class TrainingRecipe(RunRecipe, Protocol):
+    """The settings that every supervised training recipe has."""
 
     @property
     def optimiser(self) -> OptimiserConfig: ...
@@ -119,12 +130,6 @@ class TrainingRecipe(Protocol):
 
     @property
     def minutes(self) -> float | None: ...
-
-    @property
-    def seed(self) -> int: ...
-
-    @property
-    def device(self) -> str: ...
 
     @property
     def dtype(self) -> Precision: ...
@@ -184,18 +189,18 @@ def check_request(*, run: str | None, steps: int | None, minutes: float | None, 
         raise ConfigError("the seed is out of range", received=seed, expected="0 to 2^63 - 1")
 
 
-def run_folder(recipe: TrainingRecipe) -> pathlib.Path:
+def run_folder(recipe: RunRecipe) -> pathlib.Path:
     """Where the run lies."""
     return recipe.output / recipe.run
 
 
-def require_free(recipe: TrainingRecipe) -> None:
+def require_free(recipe: RunRecipe) -> None:
     """Refuses a folder that holds another run, or none to be resumed, before any long work. Raises `StorageError`."""
     if recipe.resume != (run_folder(recipe) / "config.yaml").is_file():
         Run.start(run_folder(recipe), {}, resume=recipe.resume)
 
 
-def begin(recipe: TrainingRecipe, here: processes.Place) -> torch.device:
+def begin(recipe: RunRecipe, here: processes.Place) -> torch.device:
     """Threads, memory and seed of this process; gives its device. All processes draw the same numbers until `train`."""
     device = own_device(recipe.device)
     threads.set_threads(threads.choose_threads(here.local_world))

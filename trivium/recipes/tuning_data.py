@@ -16,7 +16,8 @@ from trivium.data.splits import is_held_out
 from trivium.data.task_mixture import Batching, MixedExamplesSource
 from trivium.errors import ConfigError, DataError
 from trivium.lm.local import LocalModel
-from trivium.recipes.examples import PromptFormat, encode_record
+from trivium.lm.turns import PromptFormat
+from trivium.recipes.examples import encode_record
 from trivium.recipes.finetune_config import FinetuneConfig
 from trivium.recipes.lengths import fitted
 from trivium.recipes.mixing import MixingConfig, batches_in_pass, mixed_source

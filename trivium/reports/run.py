@@ -9,6 +9,8 @@ from trivium.reports import parts
 from trivium.reports.page import Page, Section
 
 TOKEN = "a token"
+SCORE = "a score"
+"""In place of what the loss is a mean over: unseen prompts are measured by the score of answers, its sign turned."""
 """What the loss of a language model, or of a translation, is a mean over."""
 
 _TICKS = 6
@@ -40,8 +42,9 @@ class RunFacts:
 
 def run_page(facts: RunFacts, sections: Sequence[Section] = ()) -> Page:
     """The page of one run; `sections` are what is shown of its kind of model, after what every run has."""
+    drawn = [_course] if facts.loss_of == SCORE else [_loss, _course]  # scores have drawings of their own
     shown = [
-        *([_loss(facts), _course(facts)] if facts.metrics else []),
+        *([draw(facts) for draw in drawn] if facts.metrics else []),
         *sections,
         *([_samples(facts)] if facts.samples else []),
         _settings(facts),
@@ -69,6 +72,9 @@ def _lowest(facts: RunFacts) -> Iterator[tuple[str, str]]:
     scores = [(row["validation_loss"], row["step"]) for row in facts.metrics if row["validation_loss"] is not None]
     if scores:
         loss, step = min(scores)
+        if facts.loss_of == SCORE:
+            yield f"{-loss:.3f}", f"score of an answer to unseen prompts at best (step {step:,})"
+            return
         told = f", a perplexity of {_perplexity(loss)}" if facts.loss_of == TOKEN else ""
         yield f"{loss:.3f}", f"nats {facts.loss_of} of unseen text at best (step {step:,}){told}"
 

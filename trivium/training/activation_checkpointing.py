@@ -5,14 +5,16 @@ Activation memory falls from all layers' to one layer's, for about a third more 
 
 import functools
 
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
 def checkpoint_blocks(model: nn.Module) -> None:
-    """Makes every block of `model.blocks` recompute its activations while training; evaluation is untouched.
+    """Makes every block of `model.blocks` recompute its activations for a backward pass; what has none is untouched.
 
-    Names of parameters stay as they are. Dropout draws the same numbers twice. Apply before compiling and sharding.
+    So it does in evaluation mode, in which some objectives train. Names of parameters stay as they are. Dropout draws
+    the same numbers twice. Apply before compiling and sharding.
     """
     for block in model.blocks.children():
         block.forward = _recomputed(block, block.forward)
@@ -21,7 +23,7 @@ def checkpoint_blocks(model: nn.Module) -> None:
 def _recomputed(block: nn.Module, forward):
     @functools.wraps(forward)
     def run(*arguments, **options):
-        if not block.training:
+        if not torch.is_grad_enabled():
             return forward(*arguments, **options)
         return checkpoint(forward, *arguments, use_reentrant=False, **options)
 

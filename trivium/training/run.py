@@ -1,7 +1,7 @@
 """A run is a folder: what was asked, what happened, what was saved. It can be resumed, compared and opened.
 
     config.yaml       the resolved configuration
-    metrics.jsonl     one line a logged step, with exactly the keys of `METRICS`
+    metrics.jsonl     one line a logged step, with the keys of `METRICS` and then the objective's own
     checkpoints/      step-00001000/ ..., and the links "best" and "last"
     samples/          texts written along the way
     report.html
@@ -97,7 +97,7 @@ class Run:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl; numbers that are not finite are written as null."""
-        assert tuple(row) == METRICS, f"the keys of a line are {METRICS}, not {tuple(row)}"
+        assert _begins_rightly(row), f"the keys of a line begin with {METRICS}, not {tuple(row)}"
         if place().is_first:
             with self.metrics_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({name: _json_number(value) for name, value in row.items()}) + "\n")
@@ -189,8 +189,12 @@ def _lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(row, dict) and tuple(row) == METRICS:
+            if isinstance(row, dict) and _begins_rightly(row):
                 yield row
+
+
+def _begins_rightly(row: Mapping[str, Any]) -> bool:
+    return tuple(row)[: len(METRICS)] == METRICS
 
 
 def _json_number(value: float | None) -> float | None:

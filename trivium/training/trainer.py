@@ -25,6 +25,7 @@ from trivium.errors import ConfigError, Interrupted, TriviumError
 from trivium.runtime import processes, progress, seeds
 from trivium.runtime.signals import StopRequest, stop_on_signal
 from trivium.training.learners.protocol import Learner
+from trivium.training.rewards import RewardUnavailable
 from trivium.training.run import Run
 from trivium.training.snapshot import Publish, load_snapshot, save_snapshot
 from trivium.training.standing import Standing
@@ -34,8 +35,8 @@ from trivium.training.standing import Standing
 class TrainerConfig:
     """How long to train, and how often to look and save."""
 
-    steps: int = 1000
-    """Updates to do in all."""
+    steps: int | None = 1000
+    """Updates to do in all; null for as many as fit in `minutes`."""
     minutes: float | None = None
     """Minutes of work after which to stop even if steps are left, earlier parts of the run included; null for none."""
     log_every_steps: int = 10
@@ -51,8 +52,11 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "log_every_steps", "evaluate_every_steps", "checkpoint_every_steps", "keep_last"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1", received=getattr(self, name))
+            given = getattr(self, name)
+            if given is not None and given < 1:
+                raise ConfigError(f"{name} must be at least 1", received=given)
+        if self.steps is None and self.minutes is None:
+            raise ConfigError("nothing says when training ends", received="neither steps nor minutes")
         if self.keep_best < 0:
             raise ConfigError("keep_best must not be negative", received=self.keep_best)
         if self.minutes is not None and not self.minutes > 0:
@@ -96,10 +100,14 @@ class Trainer:
         and `CheckpointError` leave the last checkpoint intact.
         """
         silent = not processes.place().is_first
-        with stop_on_signal() as stop, progress.bar(self._title, float(self._config.steps), silent=silent) as bar:
+        steps = None if self._config.steps is None else float(self._config.steps)
+        with stop_on_signal() as stop, progress.bar(self._title, steps, silent=silent) as bar:
             self._go_on_from_last()
             bar.start_from(float(self._standing.step))
-            self._loop(stop, bar)
+            try:
+                self._loop(stop, bar)
+            except RewardUnavailable as error:  # in an update or in an evaluation, which the resumed run does again
+                raise RewardUnavailable(f"{error}\n{self._saved_now()}") from error
 
     def _go_on_from_last(self) -> None:
         saved = self._run.saved_steps()
@@ -116,7 +124,7 @@ class Trainer:
                 self._settle(stop, finished)
             if self._agreed(bool(stop)):
                 self._interrupt(stop)
-            if finished:
+            if finished or self._learner.finished:  # it may just have heard that it is
                 break
             self._update(bar)
 
@@ -125,8 +133,9 @@ class Trainer:
         try:
             batch = next(self._source)
         except StopIteration:
-            done = f"{self._standing.step} of {self._config.steps} steps"
-            raise TriviumError(f"the data ended after {done}; a source of batches goes on for ever") from None
+            raise TriviumError(
+                f"the data ended after {self._done()} steps; a source of batches goes on for ever"
+            ) from None
         metrics = self._learner.step(batch)
         now = time.monotonic()
         self._standing.add(metrics, now - start)
@@ -134,9 +143,9 @@ class Trainer:
         bar.advance(1.0, f"loss {metrics['loss']:.3f}")
 
     def _finished(self) -> bool:
-        if self._standing.step >= self._config.steps:
+        steps, minutes = self._config.steps, self._config.minutes
+        if (steps is not None and self._standing.step >= steps) or self._learner.finished:
             return True
-        minutes = self._config.minutes
         return minutes is not None and self._agreed(self._standing.seconds >= 60 * minutes)
 
     def _settle(self, stop: StopRequest, finished: bool) -> None:
@@ -154,6 +163,7 @@ class Trainer:
                 return
         if validation_loss is not None:
             self._learner.heed(validation_loss)
+            finished = finished or self._learner.finished
         # A score that is no number would be neither the best nor something that JSON can hold.
         if validation_loss is not None and math.isfinite(validation_loss):
             is_best = config.keep_best > 0 and validation_loss < min(now.scores.values(), default=math.inf)
@@ -203,14 +213,19 @@ class Trainer:
             prune(folder, scores, last=self._config.keep_last, best=self._config.keep_best)
 
     def _interrupt(self, stop: StopRequest) -> None:
+        raise Interrupted(self._saved_now(), signal_number=stop.signal_number or signal.SIGTERM)
+
+    def _saved_now(self) -> str:
         """Saves where it stands and says how to go on."""
         if self._saved_step != self._standing.step:
             self._save()
-        raise Interrupted(
-            f"stopped after step {self._standing.step} of {self._config.steps}, which is saved in "
-            f"{self._run.checkpoint(self._standing.step)}; go on with the same command and --resume",
-            signal_number=stop.signal_number or signal.SIGTERM,
+        return (
+            f"stopped after step {self._done()}, which is saved in "
+            f"{self._run.checkpoint(self._standing.step)}; go on with the same command and --resume"
         )
+
+    def _done(self) -> str:
+        return f"{self._standing.step}" + ("" if self._config.steps is None else f" of {self._config.steps}")
 
     def _agreed(self, flag: bool) -> bool:
         """True on every process if it is on one: they must all do the same next."""

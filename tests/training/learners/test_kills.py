@@ -11,8 +11,10 @@ from trivium.data.batches import CausalBatch, RolloutBatch
 from trivium.models.lstm import LSTM, LSTMConfig
 from trivium.models.text_cnn import TextCNN, TextCNNConfig
 from trivium.training.learners.adversarial import AdversarialConfig, AdversarialLearner
-from trivium.training.learners.policy import PolicyConfig, PolicyLearner
+from trivium.training.learners.policy import PolicyLearner
+from trivium.training.learners.policy_config import PenaltyConfig, PolicyConfig
 from trivium.training.learners.rollouts import sample
+from trivium.training.references import separate
 from trivium.training.schedules import ScheduleConfig
 
 
@@ -46,15 +48,24 @@ def policy_job() -> tuple[PolicyLearner, RolloutSource, list[RolloutBatch]]:
     reference = lstm()
     torch.set_rng_state(generator)
     config = PolicyConfig(
-        schedule=ScheduleConfig(kind="constant", warmup_steps=2), mini_batches=2, kl_weight=0.1, kl_target=0.2
+        schedule=ScheduleConfig(kind="constant", warmup_steps=2),
+        mini_batches=2,
+        penalty=PenaltyConfig(weight=0.1, target=0.2, horizon=100),
     )
-    learner = PolicyLearner(lstm(), config, steps=20, reference=reference)
+    learner = PolicyLearner(lstm(), config, steps=20, reference=separate(reference))
     fixed = batch(1000)
     mask = torch.arange(12) < fixed.lengths[:, None]
     mask[:, 0] = False
     zeros = torch.zeros(4, 12)
     rollouts = RolloutBatch(
-        fixed.tokens, fixed.lengths, torch.ones_like(fixed.lengths), zeros - 3, zeros, zeros + mask * 0.1, mask
+        fixed.tokens,
+        fixed.lengths,
+        torch.ones_like(fixed.lengths),
+        zeros - 3,
+        zeros,
+        zeros + mask * 0.1,
+        mask,
+        torch.arange(4),
     )
     return learner, RolloutSource(learner), [rollouts]
 

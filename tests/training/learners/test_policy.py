@@ -10,9 +10,11 @@ from trivium.data.batches import RolloutBatch
 from trivium.errors import ConfigError, DataError, NonFiniteError
 from trivium.models.gpt2 import GPT2, GPT2Config
 from trivium.models.lstm import LSTM, LSTMConfig
-from trivium.training.learners.policy import PolicyConfig, PolicyLearner
+from trivium.training.learners.policy import PolicyLearner
+from trivium.training.learners.policy_config import PenaltyConfig, PolicyConfig
 from trivium.training.learners.rollouts import sample
 from trivium.training.optimisers import OptimiserConfig
+from trivium.training.references import separate
 from trivium.training.schedules import ScheduleConfig
 
 V = 9
@@ -29,7 +31,7 @@ def config(**changes: object) -> PolicyConfig:
     given = {
         "optimiser": OptimiserConfig(learning_rate=5e-3, weight_decay=0.0),
         "schedule": ScheduleConfig(kind="constant", warmup_steps=0),
-        "kl_weight": 0.0,
+        "penalty": PenaltyConfig(weight=0.0),
         **changes,
     }
     return PolicyConfig(**given)
@@ -85,7 +87,7 @@ def test_the_penalty_pulls_towards_the_reference():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.15)
     before = divergence(model, reference)
-    learner = PolicyLearner(model, config(kl_weight=1.0), steps=30, reference=reference)
+    learner = PolicyLearner(model, config(penalty=PenaltyConfig(weight=1.0)), steps=30, reference=separate(reference))
     for _ in range(30):
         tokens, lengths, prompts = write(model, 32)
         metrics = learner.step(learner.rollout(tokens, lengths, prompts, torch.zeros(32)))
@@ -99,7 +101,8 @@ def test_the_penalty_is_adapted():
     far = copy.deepcopy(model)
     with torch.no_grad():
         far.embedding.weight.mul_(-20)
-    learner = PolicyLearner(model, config(kl_weight=0.1, kl_target=0.01), steps=2, reference=far)
+    penalty = PenaltyConfig(weight=0.1, target=0.01, horizon=80)
+    learner = PolicyLearner(model, config(penalty=penalty), steps=2, reference=separate(far))
     first = learner.step(rollout(learner))
     assert first["kl"] > 0.1
     assert first["kl_weight"] == pytest.approx(0.1)
@@ -119,8 +122,8 @@ def test_micro_batches_change_nothing():
 
 def test_resumed_it_goes_on_bit_for_bit():
     def fresh() -> PolicyLearner:
-        chosen = config(mini_batches=2, kl_weight=0.1, kl_target=0.5)
-        return PolicyLearner(build(), chosen, steps=6, reference=build("lstm"))
+        chosen = config(mini_batches=2, penalty=PenaltyConfig(weight=0.1, target=0.5, horizon=100))
+        return PolicyLearner(build(), chosen, steps=6, reference=separate(build("lstm")))
 
     learner = fresh()
     for _ in range(3):
@@ -167,6 +170,6 @@ def test_errors():
     batch.rewards[0, 0] = 1.0
     with pytest.raises(DataError, match="did not choose"):
         learner.step(batch)
-    for wrong in ({"epochs": 0}, {"discount": 1.5}, {"kl_target": 0.0}):
+    for wrong in ({"epochs": 0}, {"temperature": 0.0}):
         with pytest.raises(ConfigError):
             config(**wrong)

@@ -20,6 +20,7 @@ from trivium.adapters.peft.trained_copy import TRIVIUM_TRAINED_COPY
 from trivium.adapters.peft.trained_tokens import TRAINABLE_TOKENS
 from trivium.errors import CheckpointError, Unsupported
 from trivium.models import architecture
+from trivium.models.scored import ScoredConfig
 
 FORMS: tuple[Form, ...] = (
     EXTENDED_LORA,
@@ -39,6 +40,8 @@ FORMS: tuple[Form, ...] = (
 )
 """Settings that two formats have are written by the first, which may name the other as their ``peft_type``."""
 _TASKS = {"decoder": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM"}
+_SCORING = "SEQ_CLS"
+"""Of a language model under a head of scores, which PEFT then trains beside the adapter."""
 
 
 def to_peft(model: nn.Module, name: str, *, base: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -50,7 +53,7 @@ def to_peft(model: nn.Module, name: str, *, base: str | None = None) -> tuple[di
     common = {
         "peft_type": form.peft_type,
         "base_model_name_or_path": base,
-        "task_type": _TASKS.get(kind),
+        "task_type": _SCORING if isinstance(model.config, ScoredConfig) else _TASKS.get(kind),
         "inference_mode": True,
     }
     return common | form.to_options(model, name), form.tensors(model, name)

@@ -68,7 +68,7 @@ def saved(model: str | pathlib.Path, device: str, dtype: str) -> Saved:
     chosen = choose_device(device)
     number_format = choose_dtype(dtype, chosen)
     with torch.device("meta"):
-        network = entry.model_class()(entry.config_class().from_hf(hf)).to(number_format)
+        network = entry.network(entry.configuration(hf)).to(number_format)
     return Saved(folder=folder, hf=hf, network=network, device=chosen, dtype=number_format)
 
 

@@ -25,6 +25,7 @@ from trivium.lm.load import saved_folder
 from trivium.planning import scaling_laws
 from trivium.planning.memory import Rehearsed
 from trivium.planning.sizing import Plan, Shape, plan
+from trivium.recipes.align.dpo_config import DPOConfig
 from trivium.recipes.corruptions import corruption_of
 from trivium.recipes.finetune import PASSES, with_usual_rate
 from trivium.recipes.finetune_config import FinetuneConfig
@@ -136,7 +137,7 @@ def finetuning(config: FinetuneConfig) -> dict[str, Any]:
     except Unsupported as error:  # the run may do what a rehearsal cannot
         return {**facts, **time, "memory_mib": f"not foretold: {error.what}"}
     facts["trained_parameters"] = rehearsed.trained_parameters
-    return {**facts, **time, "memory_mib": _rehearsed_memory(config, rehearsed)}
+    return {**facts, **time, "memory_mib": rehearsed_memory(config, rehearsed)}
 
 
 def _step(config: FinetuneConfig, documents: int) -> Step:
@@ -152,9 +153,9 @@ def _step(config: FinetuneConfig, documents: int) -> Step:
     )
 
 
-def _rehearsed_memory(config: FinetuneConfig, rehearsed: Rehearsed) -> dict[str, float]:
-    """Parts in MiB, and what the machine has."""
-    parts = dataclasses.asdict(rehearsed.memory)
+def rehearsed_memory(config: FinetuneConfig | DPOConfig, rehearsed: Rehearsed, **beside: float) -> dict[str, float]:
+    """Parts in MiB, and what the machine has; `beside` are further parts in bytes."""
+    parts = dataclasses.asdict(rehearsed.memory) | beside
     averages = (config.training.ema_decay, config.training.non_monotone_evaluations)
     if any(each is not None for each in averages):
         parts["averaged_weights"] = rehearsed.trained_parameters * _NUMBER_BYTES

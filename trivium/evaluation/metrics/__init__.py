@@ -18,6 +18,7 @@ from trivium.evaluation.metrics.edit_similarity import edit_similarity
 from trivium.evaluation.metrics.entity_f1 import entity_f1
 from trivium.evaluation.metrics.exact_match import exact_match
 from trivium.evaluation.metrics.f1 import f1
+from trivium.evaluation.metrics.krippendorff import krippendorff_alpha
 from trivium.evaluation.metrics.mcc import mcc
 from trivium.evaluation.metrics.precision_recall_f1 import precision_recall_f1
 from trivium.evaluation.metrics.ranking import mean_average_precision, mrr, ndcg, precision_at, recall_at
@@ -34,6 +35,7 @@ __all__ = [
     "entity_f1",
     "exact_match",
     "f1",
+    "krippendorff_alpha",
     "mcc",
     "mean_average_precision",
     "mrr",

@@ -152,6 +152,11 @@ class AdversarialLearner:
         loss = causal(self.model, batch.to(self._device))
         return float(loss.total), float(loss.count)
 
+    @property
+    def finished(self) -> bool:
+        """It learns until it is stopped."""
+        return False
+
     def heed(self, validation_loss: float) -> None:
         """A SeqGAN learns to the end, whatever its likelihood of real text does."""
 

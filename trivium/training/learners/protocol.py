@@ -12,6 +12,11 @@ class Learner(Protocol):
     model: nn.Module
     """The network that is published: saved as a model folder under its own configuration."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to be learnt, whatever steps are left; the same on every process."""
+        ...
+
     def step(self, batch: Any) -> dict[str, float]:
         """One update on this process's share of the global batch.
 

@@ -191,6 +191,11 @@ class SupervisedLearner:
         parallel.reshard(self.model)
         return float(loss.total), float(loss.count)
 
+    @property
+    def finished(self) -> bool:
+        """It learns until it is stopped."""
+        return False
+
     def heed(self, validation_loss: float) -> None:
         """The average may begin with this evaluation."""
         if self._average is not None:

@@ -1,0 +1,1 @@
+"""Parts of benchmarks/figures/alignment.py: scorers, a loophole, sums, tables."""

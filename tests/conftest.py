@@ -15,8 +15,26 @@ for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+def _modules_with_shapes() -> list[str]:
+    """The modules that annotate the shapes of tensors."""
+    files = sorted((REPOSITORY / "trivium").rglob("*.py"))
+    shaped = [path.relative_to(REPOSITORY).with_suffix("") for path in files if b"jaxtyping" in path.read_bytes()]
+    return [".".join(path.parts) for path in shaped]
+
+
+# Their functions are checked with beartype while tests run, and only then. A checked call costs some 100 us, so what
+# reads text character by character, and has no shapes, is left to the static checker. An int passes for a float;
+# beartype cannot check typing.Self a method by itself, so that goes unchecked.
+install_import_hook(
+    _modules_with_shapes(),
+    "beartype.beartype(conf=beartype.BeartypeConf("
+    "is_pep484_tower=True, hint_overrides=beartype.FrozenDict({beartype.typing.Self: object})))",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -12,8 +12,9 @@ rlhf-SEED   two samples of the tuned model for each of some thousand prompts, co
             and Terry's noise; a reward model (LoRA and head on the tuned model) learnt from these comparisons, beside a
             bag of words; PPO with LoRA on the same base. On prompts that nobody looked at: the policy's one answer
             against one sample of the tuned model and the best of four by the reward model, by the gold score, paired.
-arithmetic-SEED   a character model that was shown some sums of two-digit numbers adds right now and then; GRPO with the
-            verifier `number` on other sums; before and after on sums that neither saw.
+arithmetic-SEED   a character model learns to add two-digit numbers from text in which carries are often forgotten, and
+            takes over the mistake; GRPO with the verifier `number` on other sums; before and after on sums that neither
+            saw.
 hacking-free, hacking-held   the tuned model and a reward with a loophole: the share of words that praise. Without the
             KL penalty and with it; the gold score is the classifier's log-odds and the tuned model's own mean
             log-probability of a token, so that praise alone is worth little.

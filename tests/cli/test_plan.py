@@ -24,6 +24,7 @@ def planned(capsys, *words: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_model_of_65_billion_on_48_gib():
     """Dettmers et al. 2023, abstract: QLoRA fine-tunes 65B on one GPU of 48 GB; 16-bit LoRA and full do not fit."""
     room = Room(limit=48 * GIB, process=int(0.6 * GIB), rate=None)  # on a CPU, where holes count as well

@@ -101,6 +101,20 @@ def test_format_is_of_the_whole_answer() -> None:
     assert grade("format", wanted, "first <think></think><answer>4</answer>") == 0.0
 
 
+def test_each_answer_has_its_own_format() -> None:
+    formats = verifier("format", {"a": "a.b", "c": "[c]*"})
+    asked = {"a\nb": "a", "ccc": "c", "": "c", "ab": "a", "\ud800": "c"}
+    assert formats(list(asked.values()), list(asked)) == [1.0, 1.0, 1.0, 0.0, 0.0]
+    assert formats([], []) == []
+
+
+def test_a_pattern_that_takes_too_long_is_named() -> None:
+    """Without a limit this would end after years."""
+    slow = verifier("format", {"fast": "x", "slow": "(a+)+b"}, trial=Trial(timeout_s=0.2))
+    with pytest.raises(DataError, match=r"'\(a\+\)\+b': more than 0.2 s on 64 characters"):
+        slow(["fast", "slow"], ["x", "a" * 64])
+
+
 def test_length_in_words() -> None:
     assert [grade("length", [2, 3], "x " * n) for n in range(6)] == [0, 0, 1, 1, 0, 0]
     near = [grade("length", [2, 4], "x " * n, PARTLY) for n in (0, 1, 2, 4, 5, 6, 8, 9)]

@@ -416,7 +416,7 @@ def test_requests_with_equal_settings_are_looked_at_together(monkeypatch: pytest
     assert sorted(rows) == [1, 4]
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("name", [pytest.param("gpt2", marks=pytest.mark.slow), "llama"])
 def test_fp32_alone_batched_continuous_and_prefix_reused_choose_the_same(name: str) -> None:
     """200 prompts; another batch shape is another matrix kernel, so ids may part at a tie of less than 1e-4."""
     row = architecture(name)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from trivium.generation.history import History
+from trivium.generation.request import requests
 from trivium.generation.sampling import choose, draw, pick, probabilities, source_of_chance
 from trivium.generation.settings import Constraints, GenerationSettings
 
@@ -44,6 +45,13 @@ def test_sources_of_chance_differ_by_seed_and_by_answer() -> None:
     first = [source_of_chance(seed, answer).random() for seed in (0, 1, 2**40) for answer in (0, 1)]
     assert len(set(first)) == 6
     assert source_of_chance(7, 1).random() == source_of_chance(7, 1).random()
+
+
+def test_other_prompts_have_other_chances() -> None:
+    """Or the answers to many prompts would be lucky and unlucky together."""
+    asked = [[1, 2], [1, 3], [12], [1, 2]]
+    chances = [request.chance.random() for request in requests(asked, GenerationSettings(max_new_tokens=1, seed=3))]
+    assert len(set(chances)) == 3 and chances[0] == chances[3]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])

@@ -133,7 +133,13 @@ def critical(degrees: int) -> float:
 
 @pytest.mark.parametrize(
     ("draft", "fields"),
-    [("model", {}), ("model", {"top_k": 2}), ("lookup", {"top_k": 2}), ("wrong", {}), ("itself", {})],
+    [
+        pytest.param("model", {}, marks=pytest.mark.slow),
+        ("model", {"top_k": 2}),
+        ("lookup", {"top_k": 2}),
+        ("wrong", {}),
+        pytest.param("itself", {}, marks=pytest.mark.slow),
+    ],
 )
 def test_sampled_answers_have_the_distribution_of_the_model(draft: str, fields: dict[str, Any]) -> None:
     model, other = Markov(1), Markov(2)

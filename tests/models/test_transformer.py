@@ -173,7 +173,7 @@ def reversed_batch(rows: int) -> Seq2SeqBatch:
     return Seq2SeqBatch(source, lengths, tokens, targets, places <= lengths[:, None], lengths + 1)
 
 
-@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("first", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_learns_to_reverse(first: bool) -> None:
     """Under the learner with half of Noam's rate and label smoothing; greedy decoding then does it."""
     torch.manual_seed(0)

@@ -12,6 +12,7 @@ from trivium.sandbox import calls, kernel, seccomp
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
 PROCESS = 42
 MACHINES = sorted(kernel.AUDIT_ARCHITECTURES)
+PROGRAMS = {machine: seccomp.program(machine, PROCESS) for machine in MACHINES}
 
 
 def answer(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
@@ -19,7 +20,7 @@ def answer(machine: str, number: int, *arguments: int, architecture: int | None 
     words = [argument % 2**64 for argument in arguments] + [0] * (6 - len(arguments))
     named = kernel.AUDIT_ARCHITECTURES[machine] if architecture is None else architecture
     data = struct.pack("<IIQ6Q", number, named, 0, *words)
-    program = seccomp.program(machine, PROCESS)
+    program = PROGRAMS[machine]
     place, held = 0, 0
     while True:
         code, if_true, if_false, constant = program[place]

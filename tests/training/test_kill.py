@@ -8,7 +8,7 @@ from tests.training.kill import Job, assert_survives_kills, assert_survives_stop
 from tests.training.toys import carried_job, causal_job
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
 def test_survives_kills(kills: int, tmp_path: pathlib.Path) -> None:
     assert_survives_kills(causal_job, tmp_path, kills)
 

@@ -18,6 +18,7 @@ from trivium.adapters.holder import Holder, held
 from trivium.adapters.sites import Site
 from trivium.errors import Unsupported
 from trivium.nn.linear import Linear, linear
+from trivium.nn.packed import Packable, Product
 from trivium.nn.quantized import NF4Linear
 
 Made = TypeVar("Made")
@@ -58,7 +59,7 @@ class LinearUpdate(nn.Module, ABC):
         one went in. ``Unsupported`` where it would need a bias that is not there."""
 
 
-class AdaptedLinear(Holder):
+class AdaptedLinear(Holder, Packable):
     """A frozen linear layer and the updates of any number of adapters."""
 
     def __init__(self, base: nn.Linear | NF4Linear, routing: Routing) -> None:
@@ -113,7 +114,21 @@ class AdaptedLinear(Holder):
         """The adapter's updates, whose row ranges ascend."""
         return [update for update in self.updates[name].children() if isinstance(update, LinearUpdate)]
 
+    def product(self) -> Product | None:
+        """With the active adapter's updates folded in; None where there are none, or no matrix can express them."""
+        name = self.routing.active
+        if name is None or name not in self.updates or name == self.routing.merged:
+            return None
+        if self.training or self.routing.rows is not None or isinstance(self.base, NF4Linear):
+            return None
+        try:
+            return self._folded(name, self.base.weight.dtype)
+        except Unsupported:
+            return None
+
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... F"]:
+        if self.packed is not None and self.packed.fits(x):
+            return self.packed(x)
         if self.changes_inputs:
             x = self.changed(self._inputs, x)
         y = self.base(x)
@@ -224,8 +239,16 @@ class AdaptedLinear(Holder):
         """
         assert self.unmerged is None
         old = self.base
-        dtype = self.dtype if isinstance(old, NF4Linear) else old.weight.dtype
-        wide = torch.promote_types(dtype, torch.float32)
+        weight, bias = self._folded(name, self.dtype if isinstance(old, NF4Linear) else old.weight.dtype)
+        merged = Linear(self.in_features, self.out_features, bias=False, device="meta")
+        merged.weight = nn.Parameter(weight, requires_grad=False)
+        merged.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        self.base, self.unmerged = merged, old
+
+    @torch.no_grad()
+    def _folded(self, name: str, dtype: torch.dtype) -> Product:
+        """Weight and bias with the adapter's updates in them."""
+        old, wide = self.base, torch.promote_types(dtype, torch.float32)
         weight = old.weight_in(wide) if isinstance(old, NF4Linear) else old.weight.detach().to(wide, copy=True)
         bias = None if old.bias is None else old.bias.detach().to(wide, copy=True)
         for update in self.updates_of(name):
@@ -233,10 +256,7 @@ class AdaptedLinear(Holder):
             weight[own], changed = update.merged(weight[own], None if bias is None else bias[own])
             if bias is not None and changed is not None:
                 bias[own] = changed
-        merged = Linear(self.in_features, self.out_features, bias=False, device="meta")
-        merged.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
-        merged.bias = None if bias is None else nn.Parameter(bias.to(dtype), requires_grad=False)
-        self.base, self.unmerged = merged, old
+        return weight.to(dtype), None if bias is None else bias.to(dtype)
 
     def unmerge(self) -> None:
         assert self.unmerged is not None

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trivium.errors import DataError
+
 Turn = Mapping[str, Any]
 """``role`` and ``content``, and whatever else a template reads."""
 
@@ -72,6 +74,32 @@ def turns_of(conversation: Any, *, system: Any = None, tools: Any = None) -> tup
             last = number == len(turns) - 1
             raise Unusable("an empty answer" if last else f"message {number}, the {turn['role']}'s, is empty")
     return tuple(turns)
+
+
+def awaits_answer(conversation: Any) -> bool:
+    """Whether its last turn, in either form, is somebody else's than the assistant's."""
+    last = conversation[-1] if isinstance(conversation, list) and conversation else None
+    if not isinstance(last, Mapping):
+        return False
+    speaker = last.get("role", last.get("from"))
+    return not isinstance(speaker, str) or _SPEAKERS.get(speaker, speaker) != "assistant"
+
+
+def refusal(error: Unusable, where: str, *, what: str, expected: str, fix: str) -> DataError:
+    """What people are told of an ``error`` in a line: ``what`` cannot be used, and ``where`` it stands."""
+    received = str(error) if str(error).startswith(where) else f"{where}: {error}"  # of a tree it tells its own line
+    if isinstance(error, UnknownRole):
+        return DataError(
+            "the roles are system, user and assistant, and tool for what a program answered",
+            received=received,
+            fix="correct the role",
+        )
+    return DataError(
+        f"{what} cannot be used",
+        received=received,
+        expected=ORDER if isinstance(error, OutOfOrder) else expected,
+        fix=fix,
+    )
 
 
 def is_sharegpt(conversation: Any) -> bool:

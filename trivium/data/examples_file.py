@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from trivium.config import did_you_mean
-from trivium.data.conversations import ORDER, OutOfOrder, UnknownRole, Unusable
+from trivium.data.conversations import OutOfOrder, Unusable, refusal
 from trivium.data.example_forms import FIELDS, FORMS, NAMES, Record, record_of
 from trivium.data.rows import FORMS as FILES
 from trivium.data.rows import Row, is_of_rows, read_rows
 from trivium.errors import ConfigError, DataError
 
-__all__ = ["Record", "read_records", "told"]
+__all__ = ["Record", "files_of", "read_records", "record_at", "told"]
 
 
 def read_records(path: Path, *, columns: Mapping[str, str] | None = None) -> list[Record]:
@@ -39,7 +39,7 @@ def read_records(path: Path, *, columns: Mapping[str, str] | None = None) -> lis
             is.
     """
     check_columns(columns, FIELDS)
-    records = [_record(row, columns) for file in files_of(path) for row in read_rows(file)]
+    records = [record_at(row, columns) for file in files_of(path) for row in read_rows(file)]
     if not records:
         raise DataError("there are no examples", received=path, expected=f"lines of {FORMS}", fix="check the file")
     return records
@@ -57,37 +57,30 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def files_of(path: Path) -> Iterator[Path]:
-    """The file itself, or the files of rows in a folder, in the order of their names. Raises `DataError` for none."""
+def files_of(path: Path, *, also: Sequence[str] = ()) -> Iterator[Path]:
+    """The file itself, or the files of rows in a folder, and those with a suffix of ``also``, in the order of their
+    names. Raises `DataError` for none."""
     if not path.is_dir():
         if not os.path.lexists(path):
             raise DataError("there is no such file or folder", received=path, fix="check the path")
         yield path
         return
-    inside = (file.relative_to(path) for file in path.rglob("*") if file.is_file() and is_of_rows(file))
+    files = (file for file in path.rglob("*") if file.is_file() and (is_of_rows(file) or file.suffix in also))
+    inside = (file.relative_to(path) for file in files)
     names = sorted(name for name in inside if not any(part.startswith(".") for part in name.parts))
     if not names:
-        raise DataError("there are no examples in the folder", received=path, expected=FILES)
+        raise DataError("there are no examples in the folder", received=path, expected=", or ".join([FILES, *also]))
     yield from (path / name for name in names)
 
 
-def _record(row: Row, columns: Mapping[str, str] | None) -> Record:
+def record_at(row: Row, columns: Mapping[str, str] | None = None) -> Record:
+    """The example that a row is. Raises `DataError` where it is none, or could be two."""
     try:
         fields = row.fields if columns is None else renamed(row, columns)
         return replace(record_of(fields), line=row.line, where=row.place)
-    except UnknownRole as error:
-        raise DataError(
-            "the roles are system, user and assistant, and tool for what a program answered",
-            received=f"{row.place}: {error}",
-            fix="correct the role",
-        ) from error
     except Unusable as error:
-        raise DataError(
-            "a line of the examples cannot be used",
-            received=f"{row.place}: {error}",
-            expected=ORDER if isinstance(error, OutOfOrder) else FORMS,
-            fix="correct or remove the line" if isinstance(error, OutOfOrder) else _advice(row.fields, columns),
-        ) from error
+        fix = "correct or remove the line" if isinstance(error, OutOfOrder) else _advice(row.fields, columns)
+        raise refusal(error, row.place, what="a line of the examples", expected=FORMS, fix=fix) from error
 
 
 def renamed(row: Row, columns: Mapping[str, str]) -> dict[str, Any]:

@@ -30,8 +30,13 @@ RUN_WORDS = 8
 
 def is_held_out(group: str, fraction: float) -> bool:
     """Whether a group belongs to validation: a fixed number in [0, 1) from its name, compared with ``fraction``."""
+    return turn(group) < fraction * 2**64
+
+
+def turn(group: str) -> int:
+    """A fixed number below 2^64 from the name of a group: the higher the fraction, the more are held out, by this."""
     digest = hashlib.blake2b(group.encode("utf-8", "surrogatepass"), digest_size=8, person=b"trivium split").digest()
-    return int.from_bytes(digest, "little") < fraction * 2**64
+    return int.from_bytes(digest, "little")
 
 
 def sides(groups: Sequence[str], clusters: np.ndarray, fraction: float) -> np.ndarray:

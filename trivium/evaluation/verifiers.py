@@ -19,6 +19,7 @@ from trivium.config import did_you_mean
 from trivium.errors import ConfigError, DataError, TriviumError
 from trivium.evaluation.metrics.f1 import f1
 from trivium.evaluation.metrics.words import reader
+from trivium.evaluation.patterns import matches
 from trivium.evaluation.tasks.arithmetic import bare_number
 
 _SHOWN = 80
@@ -49,7 +50,7 @@ class Trial:
     partial: bool = False
     """Part of the credit for part of what is wanted; otherwise all or nothing."""
     timeout_s: float = 5.0
-    """Longest that a program may run."""
+    """Longest that a program may run, or an answer be compared with a pattern."""
     memory_mib: int = 256
     """Most memory that a program may take."""
 
@@ -163,12 +164,13 @@ def _contains(answer: str, wanted: list[str], trial: Trial) -> float:
     return share if trial.partial else float(share == 1)
 
 
-def _pattern(value: Any) -> re.Pattern[str]:
-    return re.compile(value, re.DOTALL)
+def _pattern(value: Any) -> str:
+    return re.compile(value, re.DOTALL).pattern
 
 
-def _format(answer: str, wanted: re.Pattern[str], trial: Trial) -> float:
-    return float(wanted.fullmatch(answer.strip()) is not None)
+def _formats(asked: Sequence[tuple[str, str]], trial: Trial) -> list[float]:
+    found = matches([(pattern, answer.strip()) for answer, pattern in asked], timeout_s=trial.timeout_s)
+    return [float(met) for met in found]
 
 
 def _span(value: Any) -> tuple[int, int]:
@@ -244,7 +246,7 @@ VERIFIERS: Mapping[str, Kind] = {
     "format": Kind(
         summary="a regular expression that the whole answer is to match, where . is any character",
         read=_pattern,
-        grade=_each(_format),
+        grade=_formats,
     ),
     "length": Kind(
         summary="a number of words, or the least and the most, as 1-50; in part: how near",

@@ -104,7 +104,7 @@ def requests(
     for prompt in prompts:
         seed = int(torch.randint(2**62, ())) if settings.seed is None else settings.seed
         for sample in range(settings.search.best_of or settings.n):
-            chance = source_of_chance(seed, sample)
+            chance = source_of_chance(seed, sample, prompt)
             made.append(Request(prompt=prompt, settings=settings, chance=chance, adapter=adapter))
     return made
 

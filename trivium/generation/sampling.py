@@ -72,9 +72,11 @@ def pick(probabilities: Float[Tensor, "B V"], uniforms: Float[Tensor, "B"]) -> I
     return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=probabilities.shape[-1] - 1)
 
 
-def source_of_chance(seed: int, sample: int) -> random.Random:
-    """The uniform numbers of answer ``sample`` to a request with ``seed``: the same on every device and in every batch.
+def source_of_chance(seed: int, sample: int, prompt: Sequence[int] = ()) -> random.Random:
+    """The uniform numbers of an answer to ``prompt`` with ``seed``: the same on every device and in every batch.
 
-    Python's generator takes the whole seed (torch's on a CPU reads 32 bits of it) and gives 53-bit numbers.
+    Where the prompt is given, other prompts have other numbers: with the same ones for all prompts of a call, the share
+    of right answers was anything from 5 to 29 % by the seed, where it is 19. Python's generator takes the whole seed
+    (torch's on a CPU reads 32 bits of it) and gives 53-bit numbers.
     """
-    return random.Random(seed << 32 | sample)
+    return random.Random(f"{seed} {sample} {' '.join(map(str, prompt))}")

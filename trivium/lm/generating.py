@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,14 @@ from trivium.generation.settings import GenerationSettings, Search
 from trivium.generation.speculation import ModelDraft, PromptLookup, check_draft, speculate
 from trivium.generation.stopping import StopText, TokenText
 from trivium.lm.protocol import Generation, Prompts
+from trivium.nn.packed import MOST_ROWS, packed
 from trivium.tokenizers import Tokenizer
 
 # Answers decoded together: of a large model this many, since more would only take memory; of a small one, whose steps
 # cost more to start than to compute, as many as have room for what they remember.
 ROWS_AT_ONCE, MOST_ROWS_AT_ONCE = 64, 512
 _REMEMBERED_BYTES = 256 << 20
+_PACKED_FROM = 8  # tokens: packing costs as much as two or three steps
 
 
 class Generator:
@@ -173,9 +176,15 @@ class Generator:
         if stop:
             for request in asked:
                 self._follow_text(request)
-        for _ in self.run(asked):
-            pass
+        with using(self.network, adapter), self._packed(len(rows), max_new_tokens):
+            for _ in self.run(asked):
+                pass
         return [self.finished(request) for request in asked]
+
+    def _packed(self, rows: int, tokens: int) -> AbstractContextManager[None]:
+        """For so much writing the weights are packed first; a single row has a product of its own."""
+        worth = rows > 1 and tokens >= _PACKED_FROM
+        return packed(self.network, min(rows, MOST_ROWS)) if worth else nullcontext()
 
     def run(self, asked: Sequence[Request]) -> Iterator[None]:
         """Answers the requests; yields between two steps."""

@@ -9,11 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.nn.linear import linear, matmul_nt
+from trivium.nn.packed import Packable, Product
 
 CHUNK_ROWS = 512  # measured: 256 to 1,024 rows are within 10 % of each other, 512 the fastest
 
 
-class OutputHead(nn.Module):
+class OutputHead(nn.Module, Packable):
     """Linear map to ``V`` logits: ``soft_cap * tanh(scale * (W h + b) / soft_cap)``.
 
     Call it as a module (or through its methods, which do so): sharding and adapters hook the call, so
@@ -57,6 +58,8 @@ class OutputHead(nn.Module):
         if normaliser:
             return self._log_normaliser(rows).view(hidden.shape[:-1])
         if targets is None:
+            if self.packed is not None and self.packed.of is self.weight and self.packed.fits(hidden):
+                return _scaled(self.packed(hidden), self.scale, self.soft_cap)
             return _logits(hidden, self.weight, self.bias, self.scale, self.soft_cap)
         flat = targets.reshape(-1)
         if reduce:
@@ -66,6 +69,9 @@ class OutputHead(nn.Module):
             return total if smoothing is None else torch.stack((total, plain))
         options = (self.scale, self.soft_cap, temperature)
         return _LogProb.apply(rows, self.weight, self.bias, flat, *options).reshape(targets.shape)
+
+    def product(self) -> Product | None:
+        return self.weight, self.bias
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """Unnormalised log-probabilities of every piece."""
@@ -111,6 +117,10 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, s
     logits = linear(hidden, weight, bias)
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()  # a bf16 log-probability has two digits; autocast computes losses in fp32 as well
+    return _scaled(logits, scale, soft_cap)
+
+
+def _scaled(logits: Tensor, scale: float, soft_cap: float | None) -> Tensor:
     if scale != 1.0:
         logits = logits * scale
     if soft_cap is not None:

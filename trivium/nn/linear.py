@@ -1,50 +1,19 @@
 """Matrix products by the library that is fast on this processor.
 
-PyTorch sends fp32 products on a CPU to MKL, which keeps its AVX-512 kernels for Intel's processors.
-On an AMD EPYC (Zen 5, two cores) MKL reaches about 185 GFLOP/s and oneDNN, which ships in the same
-wheel and generates its code for the processor it finds, about 400. Its matrix-vector product, which is
-all of decoding one text, runs on one thread at 16 GB/s where a batched product of a few slices of the same
-matrix reaches 40. So on x86 processors not made by Intel fp32 linear layers, forward and backward, go
-to oneDNN, and single rows to that batched product; everywhere else, and in every other dtype, they are
+On x86 processors not made by Intel fp32 linear layers, forward and backward, go to oneDNN (`trivium.nn.onednn` says
+why). MKL's matrix-vector product, which is all of decoding one text, runs on one thread at 16 GB/s where a batched
+product of a few slices of the same matrix reaches 40, so single rows go to that. Some rows, as in decoding a batch, may
+find their weights packed (`trivium.nn.packed`). Everywhere else, and in every other dtype, linear layers are
 ``torch.nn.functional.linear``.
 """
-
-from functools import cache
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-
-@torch.compiler.assume_constant_result  # or Dynamo would trace the reading of the file below
-@cache
-def prefers_onednn() -> bool:
-    """Whether fp32 products go to oneDNN here: an x86 processor with AVX2 that MKL does not favour."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    cpu = Path("/proc/cpuinfo")
-    text = cpu.read_text(errors="replace") if cpu.exists() else ""
-    return "GenuineIntel" not in text and "avx2" in text
-
-
-@torch.library.custom_op("trivium::onednn_linear", mutates_args=())
-def _onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x w^T + b. An operation of its own because Inductor lowers PyTorch's for frozen weights only."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-
-
-@_onednn_linear.register_fake
-def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return x.new_empty(*x.shape[:-1], weight.shape[0])
-
-
-def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x w^T + b by oneDNN, also where `torch.compile` traces; called plainly it is spared the dispatch, 20 us."""
-    if torch.compiler.is_compiling():
-        return _onednn_linear(x, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+from trivium.nn.onednn import onednn_linear, prefers_onednn
+from trivium.nn.packed import Packable, Product
 
 
 def matmul_nt(x: Float[Tensor, "M K"], w: Float[Tensor, "N K"]) -> Float[Tensor, "M N"]:
@@ -128,8 +97,13 @@ def linear(
     return onednn_linear(x, weight, bias)
 
 
-class Linear(nn.Linear):
+class Linear(nn.Linear, Packable):
     """``torch.nn.Linear`` whose product is ours: the same parameters, the same function."""
 
+    def product(self) -> Product | None:
+        return self.weight, self.bias
+
     def forward(self, input: Float[Tensor, "... K"]) -> Float[Tensor, "... N"]:
+        if self.packed is not None and self.packed.fits(input):
+            return self.packed(input)
         return linear(input, self.weight, self.bias)

@@ -114,19 +114,16 @@ class PPO:
         Prompts and completions are texts or ids, or completions what ``generate`` gave. A text is followed by the end
         token; ids are taken as they are. Prompts that are alike are one group, for methods that compare answers.
 
-        Raises ``DataError`` for lists of unequal length, an empty completion, or a reward that is no finite number,
-        with its place; ``ConfigError`` where answers are compared and no prompt has two.
+        Raises ``DataError`` for lists of unequal length, an empty prompt or completion, an id that the model does not
+        have, or a reward that is no finite number, with its place; ``ConfigError`` where answers are compared and no
+        prompt has two.
         """
         worth = _checked(prompts, completions, rewards)
         asked = [self._model.prompt_ids(each) if isinstance(each, str) else _ids(each) for each in prompts]
         written = [self._written(each) for each in completions]
-        for place, (prompt, ids) in enumerate(zip(asked, written, strict=True)):
-            if not prompt or not ids:
-                raise DataError(
-                    f"{'prompt' if not prompt else 'completion'} {place} is empty",
-                    received="no tokens",
-                    expected="at least one; of a completion the token that ends it",
-                )
+        network: Any = self._model.network
+        _check_ids("prompt", asked, network.config.vocabulary_size)
+        _check_ids("completion", written, network.config.vocabulary_size)
         groups = _numbered(asked)
         if self._config.advantages.compares and max(groups) + 1 == len(groups):
             raise ConfigError(
@@ -211,6 +208,24 @@ def _checked(prompts: Sequence[Any] | Tensor, completions: Sequence[Any], reward
                 expected="one finite number a completion",
             )
     return torch.tensor(numbers, dtype=torch.float32)
+
+
+def _check_ids(called: str, texts: Sequence[list[int]], vocabulary_size: int) -> None:
+    for place, ids in enumerate(texts):
+        if not ids:
+            raise DataError(
+                f"{called} {place} is empty",
+                received="no tokens",
+                expected="at least one; of a completion the token that ends it",
+            )
+        for at, id in enumerate(ids):
+            if not 0 <= id < vocabulary_size:
+                raise DataError(
+                    f"{called} {place} holds an id that the model does not have",
+                    received=f"id {id}, token {at} of {len(ids)}",
+                    expected=f"0 to {vocabulary_size - 1}, as the vocabulary has {vocabulary_size:,}",
+                    fix="encode it with the model's own tokenizer",
+                )
 
 
 def _ids(given: Sequence[int] | Tensor) -> list[int]:

@@ -1,4 +1,9 @@
-"""GRPO with a verifier: sums of two-digit numbers, before and after."""
+"""GRPO with a verifier: sums of two-digit numbers, before and after.
+
+The model learns to add from text in which a carry of the units is forgotten three times in five, and takes over the
+mistake: its likeliest answer to such a sum is ten too small. Nobody shows it a right answer afterwards; a verifier
+says which of its own are.
+"""
 
 import dataclasses
 import json
@@ -19,6 +24,8 @@ from trivium.training.optimisers import OptimiserConfig
 from trivium.training.rollouts import RolloutConfig
 
 _SHOWN, _TESTED = 2000, 500
+_SAID_EACH = 4  # times that each sum is in the text, each time with a carry or without
+_CARELESS = 0.6
 _ANSWER_TOKENS = 5
 
 
@@ -38,15 +45,17 @@ class Learnt:
 
 
 def measure(folder: pathlib.Path, seed: int, *, smoke: bool) -> Learnt:
-    """A model that was shown `_SHOWN` sums for too short a time, then GRPO on others."""
+    """A model that was shown `_SHOWN` sums by somebody careless, then GRPO on others."""
     sums = [(a, b) for a in range(10, 100) for b in range(10, 100)]
     random.Random(seed).shuffle(sums)
     place = folder / f"sums-{seed}"
     place.mkdir(parents=True, exist_ok=True)
     shown, tested, tried = sums[:_SHOWN], sums[_SHOWN : _SHOWN + _TESTED], sums[_SHOWN + _TESTED :]
     text, examples = place / "sums.txt", place / "shown.jsonl"
-    text.write_text("\n".join(f"{a}+{b}={a + b}" for a, b in shown) + "\n", encoding="utf-8")
-    _write(examples, shown)
+    chance = random.Random(seed + 1)
+    said = [(a, b, _said(a, b, chance)) for _ in range(_SAID_EACH) for a, b in shown]
+    text.write_text("\n".join(f"{a}+{b}={c}" for a, b, c in said) + "\n", encoding="utf-8")
+    _write(examples, said)
     model = ModelConfig(architecture="llama", width=128, layers=3)
     pretrain(
         PretrainConfig(
@@ -56,7 +65,7 @@ def measure(folder: pathlib.Path, seed: int, *, smoke: bool) -> Learnt:
             model=model,
             vocabulary=VocabularyConfig(kind="character", size=None),
             batch=BatchConfig(rows=16, context_tokens=64),
-            steps=2 if smoke else 300,
+            steps=2 if smoke else 1200,
             seed=seed,
         )
     )
@@ -73,8 +82,8 @@ def measure(folder: pathlib.Path, seed: int, *, smoke: bool) -> Learnt:
             seed=seed,
         )
     )
-    _write(place / "tried.jsonl", tried)
-    _write(place / "watched.jsonl", tested[:100])
+    _write(place / "tried.jsonl", [(a, b, a + b) for a, b in tried])
+    _write(place / "watched.jsonl", [(a, b, a + b) for a, b in tested[:100]])
     run = policy(
         GRPORecipeConfig(
             model=start.folder,
@@ -86,15 +95,15 @@ def measure(folder: pathlib.Path, seed: int, *, smoke: bool) -> Learnt:
                 GRPORecipeConfig(model=start.folder, data=text, reward=("number",)).learning,
                 optimiser=OptimiserConfig(learning_rate=1e-4, weight_decay=0.0),
             ),
-            rollouts=RolloutConfig(prompts=64, answers=8, end_penalty=0.0),
+            rollouts=RolloutConfig(prompts=32, answers=8, end_penalty=0.0),
             max_new_tokens=_ANSWER_TOKENS,
             prompt_format="plain",
             watch=WatchConfig(prompts=100),
             best_of=0,
-            cadence=CadenceConfig(look_every_steps=50, checkpoint_every_steps=100),
+            cadence=CadenceConfig(look_every_steps=50, checkpoint_every_steps=50),
             output=place,
             run="policy",
-            steps=2 if smoke else 300,
+            steps=2 if smoke else 200,
             seed=seed,
         )
     )
@@ -110,8 +119,14 @@ def measure(folder: pathlib.Path, seed: int, *, smoke: bool) -> Learnt:
     )
 
 
-def _write(path: pathlib.Path, sums: list[tuple[int, int]]) -> None:
-    lines = [json.dumps({"prompt": f"{a}+{b}=", "completion": str(a + b)}) for a, b in sums]
+def _said(a: int, b: int, chance: random.Random) -> int:
+    """The sum, or the one without the carry of its units."""
+    carries = a % 10 + b % 10 >= 10
+    return a + b - 10 if carries and chance.random() < _CARELESS else a + b
+
+
+def _write(path: pathlib.Path, sums: list[tuple[int, int, int]]) -> None:
+    lines = [json.dumps({"prompt": f"{a}+{b}=", "completion": str(c)}) for a, b, c in sums]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

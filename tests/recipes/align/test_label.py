@@ -121,6 +121,34 @@ def test_going_back_replaces_what_was_said(config, tmp_path):
     assert report(tmp_path / "labels").raters == {"Ann": {"answered": 0, "skipped": 1, "left": 5}}
 
 
+def test_what_is_read_is_not_written_over(config, data, tmp_path):
+    """By whichever name it is called; a folder of data would have it among its files the next time."""
+    rank_all(open_sheet(config()), ["blue", "two", "up", "red", "one", "down", "green", "left", "right"])
+    said = (file := tmp_path / "labels" / "raters" / "Ann.jsonl").read_bytes()
+    typed = tmp_path / "typed.jsonl"
+    (tmp_path / "link.jsonl").symlink_to(data)
+    (tmp_path / "hard.jsonl").hardlink_to(data)
+    (tmp_path / "folder").mkdir()
+    inside = tmp_path / "folder" / "judged.jsonl"
+    for settings in (
+        {"export": data},
+        {"export": tmp_path / "labels" / ".." / data.name},
+        {"export": tmp_path / "link.jsonl"},
+        {"export": tmp_path / "hard.jsonl"},
+        {"export": inside, "data": inside.parent},
+        {"export": typed, "answers": typed},
+        {"export": file},
+        {"export": file.with_name("Ben.jsonl"), "rater": None},
+    ):
+        with pytest.raises(ConfigError, match="written over"):
+            config(**settings)
+    with pytest.raises(ConfigError, match="written over"):
+        export(tmp_path / "labels", file)
+    assert file.read_bytes() == said
+    assert config(export=tmp_path / "labels" / "judged.jsonl").export == tmp_path / "labels" / "judged.jsonl"
+    assert config(export=tmp_path / "answers.jsonl.jsonl", data=None).export is not None
+
+
 def test_a_line_torn_by_a_kill_is_asked_again(config, tmp_path):
     sheet = open_sheet(config())
     rank(sheet, "blue", "red", "green")

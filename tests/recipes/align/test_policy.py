@@ -9,7 +9,7 @@ import pytest
 
 import trivium
 from tests.recipes.resuming import Killed, final_weights
-from tests.recipes.tuning import write_gpt2
+from tests.recipes.tuning import said, write_gpt2
 from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.sites import ALL_LINEAR
 from trivium.checkpoints import folder as folders
@@ -138,6 +138,16 @@ def test_an_adapter_goes_on_and_is_held_near_what_it_was(place: pathlib.Path, tm
 
 
 @pytest.mark.slow
+def test_an_adapter_of_a_packed_base_goes_on_as_that(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Its folder tells the method and how its base is packed; without that it would be opened on another base."""
+    first = policy(config(place, tmp_path, run="first", trained="qlora", steps=2, best_of=0))
+    second = policy(config(place, tmp_path, run="second", model=first.folder, trained="qlora", steps=2))
+    for run in (first, second):
+        assert (said(run)["method"], said(run)["quantize"]) == ("qlora", "nf4")
+    assert second.metrics()[0]["kl"] == 0.0
+
+
+@pytest.mark.slow
 def test_where_reward_and_gold_part_it_stops_and_goes_back(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
     gold = (f"{place / 'rewards.py'}:others",)
     penalty = PenaltyConfig(weight=0.0)
@@ -226,6 +236,7 @@ def test_killed_it_goes_on_bit_for_bit(
     assert rows[0] == rows[1]
 
 
+@pytest.mark.slow  # it waits for the reward to come back
 def test_a_reward_that_vanishes_leaves_a_run_that_goes_on(
     whole: Run, place: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -283,7 +294,7 @@ def test_what_cannot_be_is_refused_before_there_is_a_run(
 def test_prompts_that_cannot_be_used(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
     few = tmp_path / "few.jsonl"
     few.write_text('{"prompt": "one?"}\n')
-    with pytest.raises(DataError, match="too few prompts"):
+    with pytest.raises(DataError, match="one prompt cannot both"):
         policy(config(place, tmp_path, data=few))
     twice = tmp_path / "twice.jsonl"
     twice.write_text('{"prompt": "one?", "completion": "1"}\n{"prompt": "one?", "completion": "2"}\n')

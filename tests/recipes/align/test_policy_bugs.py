@@ -124,6 +124,7 @@ def test_a_signal_in_a_look_does_not_count_it_twice(place: pathlib.Path, tmp_pat
     assert_same_end(whole, resumed)
 
 
+@pytest.mark.slow  # it waits for the reward to come back
 def test_a_reward_that_vanishes_in_a_look_leaves_what_was_learnt(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """It is away after the second step, where no checkpoint is due."""
     whole = policy(config(place, tmp_path, run="whole"))
@@ -163,7 +164,7 @@ def test_where_the_beginning_was_best_nothing_else_is_said(
     """There is no checkpoint of step 0, so that is not what the run ends with."""
     reported: list[str] = []
 
-    def report(run: Run, device: Any, *, extra: Any) -> None:
+    def report(run: Run, device: Any, *, loss_of: str, extra: Any) -> None:
         reported.extend(str(section) for section in extra(trivium.load(run.folder)))
 
     monkeypatch.setattr(recipe, "write_run_report", report)
@@ -207,3 +208,11 @@ def test_other_fields_beside_a_prompt_do_not_matter(tmp_path: pathlib.Path) -> N
     (tmp_path / "prompts.jsonl").write_text('{"id": 1, "prompt": "one"}\n{"id": 2, "prompt": "two"}\n')
     found = read_prompts(tmp_path / "prompts.jsonl", prompt_format="plain")
     assert [(prompt.text, prompt.wanted) for prompt in found] == [("one", None), ("two", None)]
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_few_prompts_are_enough(place: pathlib.Path, tmp_path: pathlib.Path, count: int) -> None:
+    """By chance none of them may be due to be held out; a batch then has each several times."""
+    (tmp_path / "few.txt").write_text("".join(f"how much is {n}?\n" for n in range(count)))
+    run = policy(config(place, tmp_path, data=tmp_path / "few.txt", rollouts=RolloutConfig(prompts=8), steps=1))
+    assert run.saved_steps() == [1] and len(looks(run)[0]["proxies"]) == 1

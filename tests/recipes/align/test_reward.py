@@ -18,7 +18,11 @@ from trivium.lm.load import load
 from trivium.lm.reward import load_reward
 from trivium.recipes.align.reward import HELD_OUT
 from trivium.recipes.align.reward_config import RewardConfig
+from trivium.recipes.align.reward_network import with_usual_rate
 from trivium.recipes.evaluate_reward import evaluate_reward
+from trivium.recipes.finetune import with_usual_rate as finetuned_usually
+from trivium.recipes.finetune_config import FinetuneConfig
+from trivium.training.optimisers import OptimiserConfig
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,17 @@ def test_pairs_are_learnt_and_scores_are_normalised(
 
 
 SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("ia3", "qlora", "lora+", "dora")]
+
+
+def test_the_usual_rate_is_half_of_that_of_finetuning(base: pathlib.Path, pairs: pathlib.Path) -> None:
+    network = load(base).network
+    asked: dict[str, Any] = {"model": base, "data": pairs}
+    for method in ("full", "lora"):
+        found = with_usual_rate(RewardConfig(**asked, method=method), network).optimiser.learning_rate
+        tuned = finetuned_usually(FinetuneConfig(**asked, method=method), network).optimiser.learning_rate
+        assert tuned is not None and found == 0.5 * tuned
+    named = RewardConfig(**asked, optimiser=OptimiserConfig(learning_rate=0.3))
+    assert with_usual_rate(named, network) == named
 
 
 @pytest.mark.parametrize("method", ["lora", *SLOW])

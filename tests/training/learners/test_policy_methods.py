@@ -14,8 +14,9 @@ from trivium.adapters.clone import clone_frozen
 from trivium.adapters.lora import LoRAConfig
 from trivium.adapters.routing import activate, using
 from trivium.adapters.sites import ALL_LINEAR
+from trivium.adapters.soft_prompt import SoftPromptConfig
 from trivium.data.batches import RolloutBatch
-from trivium.errors import ConfigError, DataError, TriviumError
+from trivium.errors import ConfigError, DataError, TriviumError, Unsupported
 from trivium.objectives.ppo import PPOConfig
 from trivium.training.learners.policy import PolicyLearner
 from trivium.training.learners.policy_config import AdvantageConfig, PenaltyConfig, PolicyConfig, method_config
@@ -222,3 +223,11 @@ def test_errors():
     ):
         with pytest.raises(ConfigError):
             wrong()
+
+
+def test_a_learnt_prompt_is_no_policy():
+    """Decoding would begin with it and the training pass would not: the two would be other distributions."""
+    model = build()
+    attach(model, "policy", SoftPromptConfig(tokens=2))
+    with pytest.raises(Unsupported, match="learnt prompt"):
+        PolicyLearner(model, PolicyConfig(optimiser=FAST), steps=2)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trivium.data.conversations import ORDER, OutOfOrder, UnknownRole, Unusable
+from trivium.data.conversations import Unusable, refusal
 from trivium.data.examples_file import check_columns, files_of, renamed
 from trivium.data.preferences.forms import FIELDS, FORMS, judged_of
 from trivium.data.preferences.judged import Judged, LeftOut
@@ -111,17 +111,10 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _refusal(error: Unusable, where: str) -> DataError:
-    # A message of a tree tells its own line.
-    received = str(error) if str(error).startswith(where) else f"{where}: {error}"
-    if isinstance(error, UnknownRole):
-        return DataError(
-            "the roles are system, user and assistant, and tool for what a program answered",
-            received=received,
-            fix="correct the role",
-        )
-    return DataError(
-        "a line of preference data cannot be used",
-        received=received,
-        expected=ORDER if isinstance(error, OutOfOrder) else FORMS,
+    return refusal(
+        error,
+        where,
+        what="a line of preference data",
+        expected=FORMS,
         fix="correct or remove the line, or say with columns which fields are meant",
     )

@@ -44,7 +44,7 @@ def compared(
     """
     if not samples or len(prompts) < 2:
         return None
-    after = load(run.folder, device=str(device_of(model.network)), quantize=_quantised(run))
+    after = load(run.folder, device=str(device_of(model.network)))
     mine, _ = _written(prompts, 1, watcher, after)
     with reference() as network:
         before = LocalModel(network, model.tokenizer, generation=model.generation)
@@ -79,10 +79,6 @@ def _written(prompts: Sequence[Asked], samples: int, watcher: Watcher, model: Lo
         [scores[at : at + samples] for at in range(0, len(asked), samples)] for scores in (gold, proxy)
     )
     return gold_table, proxy_table
-
-
-def _quantised(run: Run) -> str | None:
-    return "nf4" if run.config.get("trained") == "qlora" else None
 
 
 def told(found: Compared) -> str:

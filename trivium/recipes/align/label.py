@@ -30,7 +30,9 @@ from trivium.data.preferences.read import read_preferences
 from trivium.errors import ConfigError, DataError
 from trivium.recipes.align.label_sheet import Item, Said, Sheet, read_said
 
-_TASK, _RATERS = "task.json", "raters"
+_TASK = "task.json"
+RATERS = "raters"
+"""The folder, in that of the task, of what each rater said."""
 _NAME = re.compile(r"[\w][\w.@-]{0,63}")
 """Of a rater or a criterion: it becomes the name of a file, or stands in a line of the report."""
 
@@ -75,6 +77,9 @@ class LabelConfig:
             )
         if self.export is not None and self.export.suffix != ".jsonl":
             raise ConfigError("preference data is written as lines of JSON", received=self.export, expected=".jsonl")
+        if self.export is not None:
+            read = [self.output / RATERS, *(path for path in (self.data, self.answers) if path is not None)]
+            require_apart(self.export, read)
         _criteria(self.criteria)
 
 
@@ -100,7 +105,7 @@ def open_sheet(config: LabelConfig) -> Sheet:
     if config.rater is None:
         raise ConfigError("nobody is asked", received="no rater", fix="give --rater NAME")
     task = _begun(config) if (config.output / _TASK).exists() else _begin(config)
-    raters = config.output / _RATERS
+    raters = config.output / RATERS
     raters.mkdir(parents=True, exist_ok=True)
     return Sheet(task.items, task.criteria, rater=config.rater, seed=task.seed, file=raters / f"{config.rater}.jsonl")
 
@@ -119,9 +124,21 @@ def read_task(folder: Path) -> Task:
         raise DataError("the task is damaged", received=f"{folder / _TASK}: {error}", fix="copy it again") from error
 
 
+def require_apart(export: Path, read: Sequence[Path]) -> None:
+    """Raises `ConfigError` where ``export`` is one of the files that are ``read``, or lies in a folder of them."""
+    for path in read:
+        same = export.exists() and path.exists() and export.samefile(path)  # by another name, as a hard link
+        if same or export.resolve().is_relative_to(path.resolve()):
+            raise ConfigError(
+                "what is read would be written over",
+                received=f"export {export}, and {path} is read",
+                fix="give another file with --export",
+            )
+
+
 def said_by_raters(folder: Path, task: Task) -> dict[str, Said]:
     """Rater -> (item, criterion) -> the ranks of its answers, as the task has them; None for what was skipped."""
-    files = sorted((folder / _RATERS).glob("*.jsonl"))
+    files = sorted((folder / RATERS).glob("*.jsonl"))
     return {file.stem: read_said(file, task.items, task.criteria) for file in files}
 
 

@@ -11,7 +11,7 @@ from trivium.checkpoints.folder import replace_file
 from trivium.data.preferences import Judged, contradictions, ranks_by_score
 from trivium.errors import DataError
 from trivium.evaluation.metrics import krippendorff_alpha
-from trivium.recipes.align.label import Task, read_task, said_by_raters
+from trivium.recipes.align.label import RATERS, Task, read_task, require_apart, said_by_raters
 from trivium.recipes.align.label_sheet import Said
 
 
@@ -92,9 +92,11 @@ def export(folder: Path, file: Path) -> int:
     count does), "rater" names them, and "by_rater" holds what each said. Returns how many lines.
 
     Raises:
+        ConfigError: the file is one of those that hold what a rater said.
         DataError: no such folder, a damaged one, or nobody has ranked anything.
         StorageError: the file cannot be written.
     """
+    require_apart(file, [folder / RATERS])
     task = read_task(folder)
     said = said_by_raters(folder, task)
     lines = [line for at in range(len(task.items)) if (line := _line(task, said, at)) is not None]

@@ -39,7 +39,8 @@ from trivium.recipes.align.rewards import reward_of
 from trivium.recipes.align.watch import watch_sections
 from trivium.recipes.align.watched import WatchedPolicy, Watcher
 from trivium.recipes.align.writing import AnswerWriter
-from trivium.recipes.continuing import made_from, open_adapter
+from trivium.recipes.continuing import as_saved, made_from, open_adapter
+from trivium.recipes.finetune_config import FinetuneConfig
 from trivium.recipes.method_config import usual_rate
 from trivium.recipes.run_report import write_run_report
 from trivium.recipes.training import begin, own_device, require_free, run_folder
@@ -92,7 +93,7 @@ def _trained(
     folder = saved_folder(config.model)
     model = _opened(config, folder, str(device))
     prompts = prompts_of(config)
-    started = _started(config, model)
+    started = _started(config, model, folder)
     learning = learning_of(config, model.network)
     rewards = _rewards(config, config.reward, model, prompts, "reward")
     gold = _rewards(config, config.gold, model, prompts, "gold score") if config.gold else None
@@ -106,16 +107,7 @@ def _trained(
         require_same_start(Run.open(run_folder(config)), metadata)
     steps = config.steps or (DEFAULT_STEPS if config.minutes is None else None)
     seeds.seed_everything(config.seed + here.rank)
-    learner = PolicyLearner(
-        model.network,
-        learning,
-        steps=steps or sys.maxsize,  # refused where the rate would go with them
-        reference=started.reference,
-        begins_as_reference=True,
-        longest_answer=config.max_new_tokens,
-        value_adapter=started.value_adapter,
-        factors=started.adapted.factors,
-    )
+    learner = _learner(config, model, started, steps)
     write = AnswerWriter(model=model, max_new_tokens=config.max_new_tokens, temperature=learning.temperature, stop=stop)
     source = RolloutSource(
         asked,
@@ -151,6 +143,19 @@ def _trained(
         )
 
     return run, sections
+
+
+def _learner(config: PolicyRecipeConfig, model: LocalModel, started: _Started, steps: int | None) -> PolicyLearner:
+    return PolicyLearner(
+        model.network,
+        learning_of(config, model.network),
+        steps=steps or sys.maxsize,  # refused where the rate would go with them
+        reference=started.reference,
+        begins_as_reference=True,
+        longest_answer=config.max_new_tokens,
+        value_adapter=started.value_adapter,
+        factors=started.adapted.factors,
+    )
 
 
 def _best_step(run: Run) -> int:
@@ -203,13 +208,14 @@ def _opened(config: PolicyRecipeConfig, folder: pathlib.Path, device: str) -> Lo
     return model
 
 
-def _started(config: PolicyRecipeConfig, model: LocalModel) -> _Started:
+def _started(config: PolicyRecipeConfig, model: LocalModel, folder: pathlib.Path) -> _Started:
     """Puts the adapters in place; the reference is what the policy is now."""
     network = model.network
     if has_adapters(network):
         clone_frozen(network, ADAPTER, REFERENCE)
         reference = with_adapter(network, REFERENCE)
-        adapted = adapted_further(network, "lora")
+        tuned = as_saved(FinetuneConfig(model=config.model, data=config.data), folder, network)
+        adapted = adapted_further(network, tuned.decided_method, lora_plus_ratio=tuned.lora_plus_ratio)
     elif config.trained == "full":
         reference = copied(network)
         return _Started(adapted=adapt(network, "full", SelectiveConfig()), reference=reference, value_adapter=None)

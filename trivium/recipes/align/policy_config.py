@@ -51,7 +51,7 @@ class PolicyRecipeConfig:
     """Folder of the model, or of the run that made it; of an adapter, which then goes on."""
     data: pathlib.Path
     """Prompts: a file or folder of examples as `trivium finetune` reads them, whose answers are what verifiers compare
-    with, of preferences, or a .txt with a prompt a line."""
+    with, or of such without answers, of preferences, or a .txt with a prompt a line."""
     reward: tuple[str, ...]
     """What answers are worth: folders of reward models, names of verifiers, module:function or file.py:function of
     your own; several with weights, number=1.0 format=0.2."""

@@ -1,14 +1,16 @@
 """The prompts that a policy answers: read, encoded, and held out for the watch."""
 
 import dataclasses
-import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from trivium.data.examples_file import Record, read_records
+from trivium.data.conversations import Unusable, awaits_answer, refusal
+from trivium.data.examples_file import Record, files_of, record_at
+from trivium.data.preferences.prompts import asked_of
 from trivium.data.preferences.read import read_judged
-from trivium.data.rows import read_rows
-from trivium.data.splits import is_held_out
+from trivium.data.rows import Row, read_rows
+from trivium.data.splits import is_held_out, turn
 from trivium.errors import DataError
 from trivium.generation.reading import context_limit
 from trivium.lm.local import LocalModel
@@ -21,6 +23,18 @@ _HELD_OUT = 0.1
 _FEW = 3
 _COMPARED = {"chosen", "rejected", "answers", "responses", "ranks"}
 """Fields of what was said of answers: of such a file only the prompts are read."""
+_ASKING = {
+    "prompt": "completion",
+    "messages": None,
+    "conversations": None,
+    "question": "answer",
+    "instruction": "output",
+}
+"""A field that asks -> that of its answer; None for a conversation, which ends with it. The first that is there
+counts."""
+_BESIDE = ("input", "system", "tools")
+_FORMS = '{"messages": [...]}, {"conversations": [...]}, {"prompt"}, {"question"} or {"instruction", "input"}'
+_TEXT = ".txt"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,18 +82,12 @@ class Prompts:
 
 
 def read_prompts(path: pathlib.Path, *, prompt_format: PromptFormat) -> list[Prompt]:
-    """The prompts of a file, each once, in their order. Raises `DataError` for a file that has none."""
+    """The prompts of a file, or of all files of a folder in the order of their names, each once, in their order: the
+    lines of a .txt; of rows the examples that `trivium finetune` reads, with their answers or without; and what the
+    answers of preference data are to. Raises `DataError` for a line that is no prompt, or where there is none."""
     if not path.exists():
         raise DataError("there are no prompts", received=f"{path}, which does not exist", fix="give a file of prompts")
-    if path.suffix == ".txt":
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        found = [_said(line, None) for line in lines if line]
-    elif path.is_file() and _COMPARED & _fields(path):
-        found = [Prompt(messages=judged.messages, wanted=None) for judged in read_judged(path)]
-    elif path.is_file() and "prompt" in _fields(path) and "completion" not in _fields(path):
-        found = [_said(row.text("prompt"), None) for row in read_rows(path)]
-    else:
-        found = [_of_record(record, prompt_format) for record in read_records(path)]
+    found = [prompt for file in files_of(path, also=(_TEXT,)) for prompt in _of_file(file, prompt_format)]
     once: dict[str, Prompt] = {}
     for prompt in found:
         first = once.setdefault(prompt.text, prompt)
@@ -96,7 +104,8 @@ def read_prompts(path: pathlib.Path, *, prompt_format: PromptFormat) -> list[Pro
 
 def split_prompts(prompts: Sequence[Prompt], validation: Sequence[Prompt] | None, most: int) -> Prompts:
     """Those to train on, and at most ``most`` to watch and as many to compare on, which are held out where there are
-    none of their own; none of ``validation`` is trained on. Of two or three there is none to compare on."""
+    none of their own, one in ten and at least one; none of ``validation`` is trained on. Of two or three there is none
+    to compare on. Raises `DataError` where one prompt would have to be for both."""
     if validation is not None:
         texts = {prompt.text for prompt in validation}
         training = [prompt for prompt in prompts if prompt.text not in texts]
@@ -107,15 +116,18 @@ def split_prompts(prompts: Sequence[Prompt], validation: Sequence[Prompt] | None
                 fix="leave validation out: one in ten is then held out",
             )
         return _with_held_out(training, validation, most)
-    apart = [is_held_out(prompt.text, _HELD_OUT) for prompt in prompts]
-    held_out = [prompt for prompt, out in zip(prompts, apart, strict=True) if out]
-    training = [prompt for prompt, out in zip(prompts, apart, strict=True) if not out]
-    if not held_out or not training:
+    if len(prompts) < 2:
         raise DataError(
-            "there are too few prompts to hold some out for the watch",
-            received=f"{len(prompts)} prompts",
+            "one prompt cannot both be learnt from and tell whether answers to others get better",
+            received="1 prompt",
+            expected="2 prompts or more",
             fix="give more, or a file of others with --validation",
         )
+    # Of few none may be due, or all: at least one is on either side.
+    due = sum(is_held_out(prompt.text, _HELD_OUT) for prompt in prompts)
+    first = set(sorted((prompt.text for prompt in prompts), key=turn)[: min(max(due, 1), len(prompts) - 1)])
+    held_out = [prompt for prompt in prompts if prompt.text in first]
+    training = [prompt for prompt in prompts if prompt.text not in first]
     return _with_held_out(training, held_out, most)
 
 
@@ -144,9 +156,41 @@ def encoded(
     return made, stops
 
 
-def _fields(path: pathlib.Path) -> set[str]:
-    """Of the file's first record; none of an empty file."""
-    return {name for row in itertools.islice(read_rows(path), 1) for name in row.fields}
+def _of_file(file: pathlib.Path, prompt_format: PromptFormat) -> list[Prompt]:
+    if file.suffix == _TEXT:
+        return [_said(line.strip(), None) for line in _text(file).splitlines() if line.strip()]
+    rows = list(read_rows(file))
+    if rows and _COMPARED & rows[0].fields.keys():
+        return [Prompt(messages=judged.messages, wanted=None) for judged in read_judged(file)]
+    return [_of_row(row, prompt_format) for row in rows]
+
+
+def _text(file: pathlib.Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "the prompts are no text in UTF-8", received=f"{file}: {error}", fix="save it as UTF-8"
+        ) from error
+
+
+def _of_row(row: Row, prompt_format: PromptFormat) -> Prompt:
+    name = next((name for name in _ASKING if row.fields.get(name) is not None), None)
+    if name is None or not _is_unanswered(row.fields, name):
+        return _of_record(record_at(row), prompt_format)
+    try:
+        messages = asked_of({key: row.fields[key] for key in (name, *_BESIDE) if key in row.fields})
+    except Unusable as error:
+        raise refusal(error, row.place, what="a prompt", expected=_FORMS, fix="correct or remove the line") from error
+    asked = row.fields[name]
+    if prompt_format == "chat" or not isinstance(asked, str):
+        return Prompt(messages=messages, wanted=None)
+    return _said(plain_instruction(asked, row.fields.get("input") or "") if name == "instruction" else asked, None)
+
+
+def _is_unanswered(fields: Mapping[str, Any], name: str) -> bool:
+    answer = _ASKING[name]
+    return awaits_answer(fields[name]) if answer is None else fields.get(answer) is None
 
 
 def _said(text: str, wanted: str | None) -> Prompt:

@@ -73,7 +73,7 @@ class RewardConfig:
     resume: bool = False
     """Go on with the run that is there; of several members, with the one that was at work."""
     optimiser: OptimiserConfig = dataclasses.field(default_factory=lambda: OptimiserConfig(weight_decay=0.0))
-    """The optimiser; AdamW by default, at the rate that is usual of the method."""
+    """The optimiser; AdamW by default, at half the rate that is usual of the method in fine-tuning."""
     schedule: ScheduleConfig = dataclasses.field(default_factory=lambda: ScheduleConfig(kind="linear"))
     """How the learning rate goes with the step; the usual warm-up is a tenth of the run."""
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)

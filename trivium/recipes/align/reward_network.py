@@ -19,6 +19,9 @@ from trivium.recipes.starting import transplanted
 from trivium.tokenizers import Tokenizer
 
 _LEFT_TO_RIGHT = ("decoder", "recurrent")
+_RATE = 0.5
+"""The learning rate in that of fine-tuning by the same method: 1e-5 and 2e-5 in Touvron et al. 2023 (arXiv 2307.09288,
+sections 3.2.2 and 3.1), and the same ratio of LoRA's in TRL, 1e-4 and 2e-4."""
 
 
 def network_of(config: RewardConfig, criteria: tuple[str, ...], device: str) -> tuple[nn.Module, Tokenizer]:
@@ -92,8 +95,8 @@ def with_scores_beside(settings: Settings) -> Settings:
 
 
 def with_usual_rate(config: RewardConfig, network: nn.Module) -> RewardConfig:
-    """`config` with the learning rate that is usual of its method, where it names none."""
+    """`config` with the learning rate that is usual, where it names none."""
     if config.optimiser.learning_rate is not None:
         return config
-    optimiser = dataclasses.replace(config.optimiser, learning_rate=usual_rate(config.method, network))
+    optimiser = dataclasses.replace(config.optimiser, learning_rate=_RATE * usual_rate(config.method, network))
     return dataclasses.replace(config, optimiser=optimiser)

@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from trivium.adapters.beginning import prefix_tokens
 from trivium.adapters.routing import using
 from trivium.data.batches import RolloutBatch
-from trivium.errors import DataError, TriviumError
+from trivium.errors import DataError, TriviumError, Unsupported
 from trivium.nn.value_head import ValueHead
 from trivium.objectives.advantages import gae, normalised
 from trivium.objectives.kl import AdaptiveCoefficient, k1, k3
@@ -66,6 +67,12 @@ class PolicyLearner:
         where the loss is averaged by length. `value_adapter` names an adapter of `model` that the critic reads the
         texts with; without it the critic reads the policy's own hidden states. `factors` are as of `Updates`.
         """
+        if prefix_tokens(model):
+            raise Unsupported(
+                "a policy that begins its texts with a learnt prompt",
+                received=f"{prefix_tokens(model)} positions before every text, which the training pass does not read",
+                expected="an adapter inside the blocks: a LoRA, (IA)3 or a bottleneck",
+            )
         self.model, self._config = model, config
         self._reference, self._begins_as_reference = reference, begins_as_reference
         assert config.ppo.average != "length" or longest_answer is not None, "a mean by length needs the longest one"

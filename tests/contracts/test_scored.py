@@ -54,7 +54,7 @@ def test_the_last_token_is_read_whatever_stands_beyond_it(tracer: Tracer) -> Non
         alone = scores(network, texts()[[row], :length], [length])
         torch.testing.assert_close(together[row], alone[0], rtol=0, atol=1e-10)
         shorter = scores(network, texts()[[row], : length - 1], [length - 1])
-        assert (shorter - alone).abs().max() > 1e-4
+        assert (shorter - alone).abs().max() > 1e-6  # far above rounding; some bodies begin with small states
 
 
 @every_scorer

@@ -237,9 +237,38 @@ TRACERS = [
             "sharing": "none",
         },
     ),
+    Tracer(
+        "leakgan",
+        architecture("leakgan"),
+        {
+            "width": 12,
+            "embedding_width": 8,
+            "action_width": 5,
+            "horizon": 3,
+            "leak_width": 6,
+            "windows": (1, 3),
+            "filters": (6, 5),
+            "dropout": 0.1,
+        },
+    ),
+    Tracer(
+        "leakgan of the last goal",
+        architecture("leakgan"),
+        {"width": 12, "horizon": 1, "leak_width": 6, "windows": (1,), "filters": (9,), "dropout": 0.1},
+    ),
     Tracer("awd_lstm", architecture("awd_lstm"), {"width": 12, "layers": 2, "tied": False}),
     Tracer("awd_lstm tied", architecture("awd_lstm"), {"width": 12, "layers": 2, "embedding_width": 8}),
     Tracer("bilm", architecture("bilm"), {"width": 12, "layers": 2}),
+    Tracer(
+        "relational_memory",
+        architecture("relational_memory"),
+        {"width": 12, "slots": 3, "layers": 2, "dropout": 0.1, "embedding_width": 8},
+    ),
+    Tracer(
+        "relational_memory tied",
+        architecture("relational_memory"),
+        {"width": 12, "slots": 2, "heads": 4, "gating": "slot", "dropout": 0.1, "tied": True},
+    ),
     Tracer(
         "bert",
         architecture("bert"),

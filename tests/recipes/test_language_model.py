@@ -59,6 +59,12 @@ def test_a_recurrent_model_may_have_a_narrow_embedding():
     assert model.embedding.weight.shape == (300, 8)
 
 
+def test_a_relational_memory_may_have_more_heads():
+    asked = ModelConfig(architecture="relational_memory", width=32, layers=1)
+    built = [build_model(each, 300, 32).config for each in (asked, dataclasses.replace(asked, heads=4))]
+    assert [config.heads for config in built] == [2, 4]
+
+
 def test_awd_lstm_is_regularised_as_its_authors_do_unless_told_otherwise():
     theirs = build_model(ModelConfig(architecture="awd_lstm", width=16, layers=2), 300, 32).config
     assert (theirs.dropout, theirs.input_dropout, theirs.weight_dropout) == (0.4, 0.4, 0.5)

@@ -170,6 +170,15 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         model_types=("marian", "trivium-transformer"),
     ),
     Architecture(
+        name="leakgan",
+        year=2018,
+        paper="Guo et al. 2018, Long Text Generation via Adversarial Training with Leaked Information",
+        developer="Shanghai Jiao Tong University, University College London",
+        kind="recurrent",
+        model="LeakGAN",
+        model_types=("trivium-leakgan",),
+    ),
+    Architecture(
         name="awd_lstm",
         year=2018,
         paper="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models",
@@ -186,6 +195,15 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         kind="bidirectional recurrent",
         model="BiLM",
         model_types=("trivium-bilm",),
+    ),
+    Architecture(
+        name="relational_memory",
+        year=2018,
+        paper="Santoro et al. 2018, Relational recurrent neural networks; as a generator RelGAN: Nie et al. 2019",
+        developer="DeepMind, University College London; Rice University, VMware Research",
+        kind="recurrent",
+        model="RelationalMemory",
+        model_types=("trivium-relational-memory",),
     ),
     Architecture(
         name="gpt",

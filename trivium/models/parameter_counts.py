@@ -33,9 +33,16 @@ PARAMETERS: dict[str, dict[str, int]] = {
         "transformer-base": 63_119_496,
         "transformer-big": 214_282_376,
     },
+    "leakgan": {
+        "leakgan-20": 3_117_240,
+        "leakgan-40": 6_203_736,
+    },
     "awd_lstm": {
         "awd-lstm-ptb": 24_221_600,
         "awd-lstm-wikitext2": 33_556_078,
+    },
+    "relational_memory": {
+        "relgan": 5_108_360,
     },
     "gpt": {
         "gpt": 116_534_784,

@@ -1,8 +1,8 @@
-"""How weights begin: GPT-2's normal distribution, which most Transformers share."""
+"""How weights begin: GPT-2's normal distribution, which most Transformers share, and one without its tails."""
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
 
 from trivium.nn.head import OutputHead
 
@@ -21,3 +21,9 @@ def smaller_residuals_(model: nn.Module, layers: int, std: float = 0.02) -> None
     for name, parameter in model.named_parameters():
         if name.endswith(("attention.output.weight", "feedforward.down.weight")):
             nn.init.normal_(parameter, std=std / math.sqrt(2 * layers))
+
+
+def truncated_normal_(weight: Tensor, std: float) -> None:
+    """From N(0, std^2) without what is further than 2 std from 0, as the programs of Santoro et al. 2018 and of RelGAN
+    begin, mostly with a variance of one over what a unit reads."""
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

@@ -125,7 +125,7 @@ class QuantisingAssign(InParts):
 
     ``model`` was built without storage (``with torch.device("meta")``), so that at no time more than one matrix is held
     in full (where experts were published as one tensor: one such): the matrices of ``model.blocks`` become NF4, every
-    other tensor becomes a parameter in ``dtype``. Tied parameters stay tied.
+    other parameter one in ``dtype``, and buffers stay buffers. Tied parameters stay tied.
     """
 
     def __init__(self, model: nn.Module, *, dtype: torch.dtype = torch.float32, double: bool = True) -> None:
@@ -136,11 +136,15 @@ class QuantisingAssign(InParts):
         for name, parameter in model.named_parameters(remove_duplicate=False):
             holders[parameter].append(name)
         self._names = {name: shared for shared in holders.values() for name in shared}
+        self._buffers = {name for name, _ in model.named_buffers()}
 
     def __call__(self, name: str, tensor: Tensor) -> None:
         if name in self._packable:
             path = self._packable[name]
             _place(self._model, path, _packed(self._layer(path), tensor, self._double))
+            return
+        if name in self._buffers:
+            _place(self._model, name, tensor)
             return
         parameter = nn.Parameter(tensor.to(self._dtype))
         for shared in self._names[name]:
@@ -163,6 +167,6 @@ class QuantisingAssign(InParts):
         return layer
 
 
-def _place(model: nn.Module, name: str, value: nn.Module | nn.Parameter) -> None:
+def _place(model: nn.Module, name: str, value: nn.Module | Tensor) -> None:
     owner, _, attribute = name.rpartition(".")
     setattr(model.get_submodule(owner), attribute, value)

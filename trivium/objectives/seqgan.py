@@ -3,6 +3,7 @@
 The discriminator's loss (eq. 5) is the cross-entropy of ``objectives.classification`` with the labels below.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,12 +11,35 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trivium.data.batches import CausalBatch
+from trivium.errors import ConfigError
 from trivium.objectives.loss import Loss
+from trivium.objectives.weighted_likelihood import weighted_nll
 
 GENERATED, REAL = 0, 1
 """Classes of the discriminator."""
 
 Baseline = Literal["none", "position"]
+Reward = Literal["discriminator", "constant", "random"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeqGANConfig:
+    """What the generator is rewarded for, and how it is found out; the defaults are the authors'."""
+
+    rollouts: int = 16
+    """Endings sampled for each beginning of a text (N in the paper)."""
+    rollout_lag: float = 0.8
+    """After each step: rollout policy <- lag * rollout policy + (1 - lag) * generator."""
+    baseline: Baseline = "none"
+    """What is subtracted from the rewards, see `seqgan`."""
+    reward: Reward = "discriminator"
+    """constant and random are controls: what a generator gains by them is not the discriminator's doing."""
+
+    def __post_init__(self) -> None:
+        if self.rollouts < 1:
+            raise ConfigError("rollouts must be at least 1", received=self.rollouts)
+        if not 0 <= self.rollout_lag < 1:
+            raise ConfigError("rollout_lag must be at least 0 and below 1", received=self.rollout_lag)
 
 
 def seqgan(model: nn.Module, batch: CausalBatch, rewards: Float[Tensor, "B T"], baseline: Baseline = "none") -> Loss:
@@ -25,10 +49,10 @@ def seqgan(model: nn.Module, batch: CausalBatch, rewards: Float[Tensor, "B T"], 
     depends on nothing still moves the generator. "position" subtracts the mean over the rows at each position.
     """
     weights = rewards if baseline == "none" else rewards - position_mean(rewards, batch.mask)
-    hidden = model(batch.tokens, lengths=batch.lengths).hidden[batch.mask]
-    total = model.head.nll_sum(hidden, batch.targets[batch.mask], weights[batch.mask])
-    count = batch.mask.sum().to(total.dtype)
-    return Loss(total=total, count=count, metrics={"reward": rewards[batch.mask].sum()})
+    total = weighted_nll(model, batch, weights)
+    given = rewards[batch.mask]
+    metrics = {"reward": given.sum(), "reward_squared": given.square().sum()}
+    return Loss(total=total, count=batch.mask.sum().to(total.dtype), metrics=metrics)
 
 
 def position_mean(rewards: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "1 T"]:

@@ -120,7 +120,8 @@ def check_model(config: ModelConfig) -> Architecture:
 
 def _require_own_settings(config: ModelConfig, entry: Architecture) -> None:
     """Refuses settings of parts that the architecture does not have."""
-    if entry.kind not in _ATTENDING and (config.heads is not None or config.inner_width is not None):
+    heads = config.heads is not None and "heads" not in _fields(entry)  # a relational memory attends to its slots
+    if entry.kind not in _ATTENDING and (heads or config.inner_width is not None):
         raise ConfigError(
             f"{entry.name} has no attention heads and no feed-forward layers",
             received=f"heads {config.heads}, inner_width {config.inner_width}",
@@ -217,6 +218,7 @@ def build_model(
         "tied": config.tied,
         "sharing": "all" if config.tied else "none",
         "embedding_width": config.embedding_width,
+        "heads": config.heads,
         "dropout": rate,
         **config.regularisation.given,
         **(config.parts.given if entry.name == "modular" else {}),

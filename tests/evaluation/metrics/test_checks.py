@@ -49,7 +49,10 @@ def test_one_text_is_no_list_of_texts(metric):
         metric("abc", ["a", "b", "c"])
 
 
-@pytest.mark.parametrize("metric", [metrics.distinct, metrics.repetition, metrics.self_bleu])
+@pytest.mark.parametrize(
+    "metric",
+    [metrics.distinct, metrics.distinct_texts, metrics.repetition, metrics.self_bleu, metrics.pooled_self_bleu],
+)
 def test_sets_of_texts_are_refused_likewise(metric):
     with pytest.raises(DataError, match="nothing to score"):
         metric([])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from trivium.errors import DataError
-from trivium.evaluation.metrics import distinct, repetition, self_bleu
+from trivium.evaluation.metrics import distinct, distinct_texts, repetition, self_bleu
 
 TEXTS = st.lists(st.lists(st.sampled_from("abc"), max_size=8).map(" ".join), min_size=2, max_size=6)
 
@@ -48,6 +48,12 @@ def test_distinct_by_hand():
     assert result == {"distinct1": 2 / 6, "distinct2": 2 / 4, "distinct3": 1.0, "distinct9": 0.0}
     with pytest.raises(DataError, match="n must be"):
         distinct(["a"], n=(0,))
+
+
+def test_distinct_texts_by_hand():
+    assert distinct_texts(["a b", "A  b", "b a", "a b c"]) == {"distinct_texts": 3 / 4}
+    assert distinct_texts(["a b", "A b"], tokenizer="whitespace") == {"distinct_texts": 1.0}
+    assert distinct_texts(["", ""]) == {"distinct_texts": 1 / 2}
 
 
 def test_repetition_by_hand():

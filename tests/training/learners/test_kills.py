@@ -8,12 +8,14 @@ import torch
 from tests.training.kill import assert_survives_kills
 from tests.training.toys import VOCABULARY, NumberedSource, batch
 from trivium.data.batches import CausalBatch, RolloutBatch
+from trivium.generation.ancestral import sample
 from trivium.models.lstm import LSTM, LSTMConfig
 from trivium.models.text_cnn import TextCNN, TextCNNConfig
+from trivium.objectives.seqgan import SeqGANConfig
+from trivium.training.adversarial.seqgan import SeqGAN
 from trivium.training.learners.adversarial import AdversarialConfig, AdversarialLearner
 from trivium.training.learners.policy import PolicyLearner
 from trivium.training.learners.policy_config import PenaltyConfig, PolicyConfig
-from trivium.training.learners.rollouts import sample
 from trivium.training.references import separate
 from trivium.training.schedules import ScheduleConfig
 
@@ -72,8 +74,9 @@ def policy_job() -> tuple[PolicyLearner, RolloutSource, list[RolloutBatch]]:
 
 def adversarial_job() -> tuple[AdversarialLearner, NumberedSource, list[CausalBatch]]:
     shape = TextCNNConfig(vocabulary_size=VOCABULARY, width=8, windows=(1, 2), filters=(4, 4), dropout=0.5)
-    config = AdversarialConfig(rollouts=1, discriminator_updates=1, micro_batches=2)
-    return AdversarialLearner(lstm(), TextCNN(shape), config, steps=20), NumberedSource(), [batch(1000)]
+    game = SeqGAN(lstm(), TextCNN(shape), SeqGANConfig(rollouts=1), parts=2)
+    config = AdversarialConfig(discriminator_updates=1)
+    return AdversarialLearner(game, config, steps=20), NumberedSource(), [batch(1000)]
 
 
 def test_policy_learner(tmp_path: pathlib.Path) -> None:
@@ -81,4 +84,4 @@ def test_policy_learner(tmp_path: pathlib.Path) -> None:
 
 
 def test_adversarial_learner(tmp_path: pathlib.Path) -> None:
-    assert_survives_kills(adversarial_job, tmp_path, 6)
+    assert_survives_kills(adversarial_job, tmp_path, 3)

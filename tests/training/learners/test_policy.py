@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from trivium.data.batches import RolloutBatch
 from trivium.errors import ConfigError, DataError, NonFiniteError
+from trivium.generation.ancestral import sample
 from trivium.models.gpt2 import GPT2, GPT2Config
 from trivium.models.lstm import LSTM, LSTMConfig
 from trivium.training.learners.policy import PolicyLearner
 from trivium.training.learners.policy_config import PenaltyConfig, PolicyConfig
-from trivium.training.learners.rollouts import sample
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.references import separate
 from trivium.training.schedules import ScheduleConfig

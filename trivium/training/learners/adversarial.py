@@ -1,31 +1,29 @@
-"""A generator of text against a discriminator of real and generated text: SeqGAN (Yu et al. 2017, algorithm 1)."""
+"""A generator of text against a discriminator of real and generated text, by whichever game they play."""
 
-import copy
 import dataclasses
-from collections.abc import Iterator
+import logging
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.data.batches import CausalBatch, LabelledBatch
-from trivium.errors import ConfigError
+from trivium.data.batches import CausalBatch
+from trivium.errors import ConfigError, NonFiniteError
 from trivium.objectives.causal import causal
-from trivium.objectives.classification import classification
-from trivium.objectives.loss import Loss
-from trivium.objectives.seqgan import GENERATED, REAL, Baseline, seqgan
 from trivium.training import parallel
+from trivium.training.adversarial.game import Game
+from trivium.training.adversarial.texts import Texts
 from trivium.training.gradients import Gradient
-from trivium.training.learners.rollouts import rollout_rewards, sample
 from trivium.training.learners.updates import Updates, below, load_module, own_tensors
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.schedules import ScheduleConfig, schedule
 
+_log = logging.getLogger(__name__)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdversarialConfig:
-    """How generator and discriminator take turns; the defaults are those of the authors' code where it has them."""
+    """How generator and discriminator take turns; the defaults are those of SeqGAN's authors where they have them."""
 
     generator: OptimiserConfig = dataclasses.field(
         default_factory=lambda: OptimiserConfig(learning_rate=1e-2, weight_decay=0.0)
@@ -40,110 +38,117 @@ class AdversarialConfig:
     )
     """How both rates go with the step."""
     generator_updates: int = 1
-    """Updates of the generator in each step, every one on fresh samples."""
+    """Updates of the generator in each step, every one on fresh samples; 0 trains the discriminator alone."""
     discriminator_updates: int = 5
-    """Updates of the discriminator before them, every one on fresh samples."""
-    rollouts: int = 16
-    """Endings sampled for each beginning of a text (N in the paper)."""
-    rollout_lag: float = 0.8
-    """After each step: rollout policy <- lag * rollout policy + (1 - lag) * generator."""
-    baseline: Baseline = "none"
-    """What is subtracted from the rewards, see `objectives.seqgan`."""
-    micro_batches: int = 1
-    """Parts that an update is computed in: less memory, the same update."""
+    """Updates of the discriminator before them: the rows of a batch are shared out among them, and as many texts are
+    generated at once. 0 leaves the discriminator as it is."""
+    saturated: float = 0.98
+    """A discriminator that is right about this share of a step's texts waits until it is not: it has nothing to teach
+    that the generator could use. 1 never waits."""
     clip_norm: float | None = 5.0
     """Longest gradient that is applied as it is; null for no limit."""
     skips_in_a_row: int = 10
     """Updates that may be skipped one after the other because the loss or a gradient is not finite."""
 
     def __post_init__(self) -> None:
-        for name in ("generator_updates", "discriminator_updates", "rollouts", "micro_batches"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1", received=getattr(self, name))
-        if not 0 <= self.rollout_lag < 1:
-            raise ConfigError("rollout_lag must be at least 0 and below 1", received=self.rollout_lag)
+        for name in ("generator_updates", "discriminator_updates"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative", received=getattr(self, name))
+        if not self.generator_updates + self.discriminator_updates:
+            raise ConfigError("a step without any update", received="generator_updates 0, discriminator_updates 0")
+        if not 0.5 < self.saturated <= 1:
+            raise ConfigError("saturated is a share above one half", received=self.saturated, expected="such as 0.98")
 
 
 class AdversarialLearner:
-    """SeqGAN. See `trivium.training.learners.protocol.Learner` for the methods; `model` is the generator.
+    """See `trivium.training.learners.protocol.Learner` for the methods; `model` is the generator."""
 
-    Each row of a real `CausalBatch` is one whole text: `tokens[:, 0]` starts it and `targets` are its tokens. What is
-    generated starts and ends as the real rows of the step do, so that no length gives it away.
-    """
-
-    def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, config: AdversarialConfig, *, steps: int
-    ) -> None:
-        """`discriminator` classifies texts (`classify`) in the two classes of `objectives.seqgan`."""
-        self.model, self._discriminator, self._config = generator, discriminator, config
-        self._rollout_policy = copy.deepcopy(generator).eval().requires_grad_(False)
-        self._device = next(generator.parameters()).device
+    def __init__(self, game: Game, config: AdversarialConfig, *, steps: int) -> None:
+        """`steps` is what the schedule of the rates is spread over."""
+        self.model, self._game, self._config = game.generator, game, config
+        self._device = next(game.generator.parameters()).device
         self._factor = schedule(config.schedule, steps)
         limits = {"clip_norm": config.clip_norm, "skips_in_a_row": config.skips_in_a_row}
-        self._generator_updates = Updates(generator, config.generator, name="generator", **limits)
-        self._discriminator_updates = Updates(discriminator, config.discriminator, name="discriminator", **limits)
+        self._generator_updates = Updates(game.generator, config.generator, name="generator", **limits)
+        self._discriminator_updates = Updates(game.discriminator, config.discriminator, name="discriminator", **limits)
         self._steps = 0
+        self._waits = False
 
     def step(self, batch: CausalBatch) -> dict[str, float]:
-        """`discriminator_updates` of the one, then `generator_updates` of the other."""
+        """`discriminator_updates` of the one, then `generator_updates` of the other.
+
+        Raises `NonFiniteError` before any update where the generator's weights are not finite.
+        """
+        self._require_finite()
         batch, config, factor = batch.to(self._device), self._config, self._factor(self._steps)
-        judged = [self._update_discriminator(batch, factor) for _ in range(config.discriminator_updates)]
-        written = [self._update_generator(batch, factor) for _ in range(config.generator_updates)]
-        self._lag()
+        parts = batch.split(max(1, config.discriminator_updates))
+        texts = self._game.sampled(batch, self._steps)
+        judged = self._discriminated(parts, texts, factor)
+        own = [
+            self._generator_updates.apply(self._game.written(parts[0], self._steps), factor)
+            for _ in range(config.generator_updates)
+        ]
+        self._game.ended()
         self._steps += 1
-        last = written[-1]
-        return {
-            "loss": last.loss,
-            "tokens": sum(result.count for result in written),
-            "learning_rate": self._generator_updates.learning_rate,
-            "gradient_norm": last.norm,
-            "skipped": float(not all(result.finite for result in [*judged, *written])),
-            "reward": last.metrics["reward"],
-            "discriminator_loss": judged[-1].loss,
-            "discriminator_correct": judged[-1].metrics["correct"],
-        }
+        return {**self._told(judged, own), "unique": texts.unique}
 
-    def _update_discriminator(self, batch: CausalBatch, factor: float) -> Gradient:
-        generated = self._generated(batch)
-        self._discriminator.train()
-        labels = torch.tensor([REAL, GENERATED], device=self._device).repeat_interleave(batch.rows)
-        both = LabelledBatch(torch.cat([batch.targets, generated]), torch.cat([batch.lengths] * 2), labels)
-        parts = both.split(self._config.micro_batches)
-        return self._discriminator_updates.apply((classification(self._discriminator, part) for part in parts), factor)
-
-    def _update_generator(self, batch: CausalBatch, factor: float) -> Gradient:
-        texts = self._generated(batch)
-        self._discriminator.eval()  # its dropout would be noise in the rewards
-        start = batch.tokens[:, :1]
-        rewards = rollout_rewards(self._rollout_policy, self._judge, start, texts, batch.lengths, self._config.rollouts)
-        return self._generator_updates.apply(self._losses(self._as_batch(batch, texts), rewards), factor)
-
-    def _losses(self, batch: CausalBatch, rewards: Float[Tensor, "B T"]) -> Iterator[Loss]:
-        first = 0
-        for part in batch.split(self._config.micro_batches):
-            yield seqgan(self.model, part, rewards[first : first + part.rows], self._config.baseline)
+    def _discriminated(self, parts: list[CausalBatch], texts: Texts, factor: float) -> list[Gradient]:
+        """The discriminator's updates, none while it waits."""
+        if not self._config.discriminator_updates:
+            return []
+        written, first = [], 0
+        for part in parts:
+            written.append(texts.part(first, first + part.rows))
             first += part.rows
-
-    def _generated(self, batch: CausalBatch) -> Int[Tensor, "B T"]:
-        """As many texts as there are real ones, with their starts. Dropout is off: the generator learns from the
-        distribution it samples from."""
-        self.model.eval()
-        return sample(self.model, batch.tokens[:, :1], batch.targets.shape[1])
-
-    def _as_batch(self, batch: CausalBatch, texts: Int[Tensor, "B T"]) -> CausalBatch:
-        tokens = torch.cat([batch.tokens[:, :1], texts[:, :-1]], dim=1)
-        mask = torch.arange(texts.shape[1], device=self._device) < batch.lengths[:, None]
-        return CausalBatch(tokens=tokens, targets=texts, mask=mask, lengths=batch.lengths)
-
-    def _judge(self, texts: Int[Tensor, "B T"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
-        """The discriminator's probability that each text is real."""
-        output = self._discriminator(texts, lengths=lengths)
-        return torch.softmax(self._discriminator.classify(output.hidden, lengths), dim=-1)[:, REAL]
+        if self._waits and self._correct(parts[0], written[0]) >= self._config.saturated:
+            return []
+        found = []
+        for part, own in zip(parts, written, strict=True):
+            self._game.discriminator.train()
+            found.append(self._discriminator_updates.apply([self._game.against(part, own)], factor))
+        right = sum(each.metrics["correct"] for each in found) / len(found)
+        if right >= self._config.saturated and not self._waits and self._config.saturated < 1:
+            _log.warning(
+                "the discriminator is right about %.0f %% of the texts after %d steps and waits until it is not; where "
+                "that goes on, lower its rate or its updates, or train the generator longer by likelihood first",
+                100 * right,
+                self._steps + 1,
+            )
+        self._waits = right >= self._config.saturated and self._config.saturated < 1
+        return found
 
     @torch.no_grad()
-    def _lag(self) -> None:
-        for lagging, present in zip(self._rollout_policy.parameters(), self.model.parameters(), strict=True):
-            lagging.lerp_(present, 1 - self._config.rollout_lag)
+    def _correct(self, real: CausalBatch, written: Texts) -> float:
+        loss = self._game.against(real, written)
+        return float(loss.metrics["correct"] / loss.count)
+
+    def _told(self, judged: list[Gradient], own: list[Gradient]) -> dict[str, float]:
+        last = (own or judged)[-1] if own or judged else None
+        told = {
+            "loss": last.loss if last else 0.0,
+            "tokens": sum(result.count for result in own or judged),
+            "learning_rate": (self._generator_updates if own else self._discriminator_updates).learning_rate,
+            "gradient_norm": last.norm if last else 0.0,
+            "skipped": float(not all(result.finite for result in [*judged, *own])),
+            "discriminator_waits": float(self._waits),
+        }
+        if judged:
+            told["discriminator_loss"] = judged[-1].loss
+            told |= {f"discriminator_{name}": value for name, value in judged[-1].metrics.items() if name != "tokens"}
+        if own:
+            metrics = dict(own[-1].metrics)
+            if "reward_squared" in metrics:
+                told["reward_deviation"] = max(0.0, metrics.pop("reward_squared") - metrics["reward"] ** 2) ** 0.5
+            told |= metrics
+        return told
+
+    def _require_finite(self) -> None:
+        for name, parameter in self.model.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise NonFiniteError(
+                    f"the generator's weights are not finite (the first: {name}), so nothing can be sampled from it: "
+                    f"stopped before step {self._steps + 1}. Go back to an earlier checkpoint, with a lower rate."
+                )
 
     @torch.no_grad()
     def evaluate(self, batch: CausalBatch) -> tuple[float, float]:
@@ -158,15 +163,15 @@ class AdversarialLearner:
         return False
 
     def heed(self, validation_loss: float) -> None:
-        """A SeqGAN learns to the end, whatever its likelihood of real text does."""
+        """A game goes on to the end, whatever the generator's likelihood of real text does."""
 
     def weights(self) -> dict[str, Tensor]:
         """The generator's state dict."""
         return parallel.whole(self.model.state_dict())
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Both networks, the lagging one, both optimisers; the counts as JSON."""
-        state: dict[str, Any] = {"steps": self._steps}
+        """Both networks, what lags behind them, both optimisers; the counts as JSON."""
+        state: dict[str, Any] = {"steps": self._steps, "waits": self._waits}
         tensors: dict[str, Tensor] = {}
         for name, module in self._modules().items():
             tensors |= {f"{name}/{key}": tensor for key, tensor in own_tensors(module).items()}
@@ -181,14 +186,10 @@ class AdversarialLearner:
             load_module(module, below(f"{name}/", tensors))
         for name, updates in self._optimised().items():
             updates.load_state_dict(below(f"optimiser_of_{name}/", tensors), state[name])
-        self._steps = state["steps"]
+        self._steps, self._waits = state["steps"], state["waits"]
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {
-            "generator": self.model,
-            "discriminator": self._discriminator,
-            "rollout_policy": self._rollout_policy,
-        }
+        return {"generator": self.model, "discriminator": self._game.discriminator, **self._game.modules()}
 
     def _optimised(self) -> dict[str, Updates]:
         return {"generator": self._generator_updates, "discriminator": self._discriminator_updates}

@@ -1,0 +1,33 @@
+"""The strongest answer of each filter is the maximum over time of all answers, with its gradients."""
+
+import pytest
+import torch
+
+from trivium.nn.convolution import StrongestWindow, WindowConvolution
+
+
+@pytest.mark.parametrize(("width", "window"), [(1, 2), (3, 4), (2, 1)])
+def test_strongest_windows_are_the_maximum_over_time(width: int, window: int) -> None:
+    torch.manual_seed(1)
+    lengths = torch.tensor([6, 1, 3, 4])
+    every = WindowConvolution(width, 5, window).double()
+    strongest = StrongestWindow(width, 5, window).double()
+    strongest.load_state_dict(every.state_dict())
+    x = torch.randn(4, 6, width, dtype=torch.float64)
+    x = x.masked_fill(torch.arange(6)[:, None] >= lengths[:, None, None], 0.0).requires_grad_()
+    weighting = torch.randn(4, 5, dtype=torch.float64)
+    found, wanted = strongest(x, lengths), every(x, lengths).amax(1)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+    assert (found > 0).any() and (found == 0).any()
+    ours = torch.autograd.grad((found * weighting).sum(), [x, *strongest.parameters()])
+    theirs = torch.autograd.grad((wanted * weighting).sum(), [x, *every.parameters()])
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def test_rows_that_are_all_shorter_than_the_window() -> None:
+    layer, x = StrongestWindow(2, 3, 5), torch.randn(2, 3, 2)
+    padded = torch.cat([x, torch.zeros(2, 2, 2)], 1)
+    weight, bias = layer.convolution.weight, layer.convolution.bias
+    wanted = torch.einsum("btd,cdt->bc", padded, weight) + bias
+    torch.testing.assert_close(layer(x, torch.tensor([3, 3])), wanted.relu())

@@ -1,0 +1,1 @@
+"""Generators of text against discriminators: one file for each method, the same learner for all."""

@@ -1,0 +1,42 @@
+"""What one adversarial method is made of; `trivium.training.learners.adversarial` plays it."""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+from trivium.data.batches import CausalBatch
+from trivium.objectives.loss import Loss
+from trivium.training.adversarial.texts import Texts
+
+
+@runtime_checkable
+class Game(Protocol):
+    """A generator, a discriminator, and what each of them is to learn from the other.
+
+    Each row of a real batch is one whole text: `tokens[:, 0]` starts it and `targets` are its tokens. `step` counts
+    from 0 the steps that are over: what is annealed goes by it, so that a game keeps no count of its own.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def modules(self) -> dict[str, nn.Module]:
+        """What is to be saved beside the two, and is not trained by an optimiser."""
+        ...
+
+    def sampled(self, real: CausalBatch, step: int) -> Texts:
+        """As many texts as there are real ones, for the discriminator; no gradient goes through them."""
+        ...
+
+    def against(self, real: CausalBatch, written: Texts) -> Loss:
+        """What the discriminator is to make small. The metric "correct" is what it tells rightly, by the count."""
+        ...
+
+    def written(self, real: CausalBatch, step: int) -> Iterator[Loss]:
+        """What the generator is to make small, on texts of its own, as one update in as many parts as there are."""
+        ...
+
+    def ended(self) -> None:
+        """A step is over: what lags behind moves on."""
+        ...

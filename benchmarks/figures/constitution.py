@@ -5,14 +5,17 @@
     python benchmarks/figures/constitution.py --critic FOLDER        # another critic and judge, a folder or a service
     python benchmarks/figures/constitution.py --smoke                # a few prompts and two updates each, kept apart
 
-The base is that of `adaptation.py`, a LLaMA of 4.2 million parameters; the model that answers is that base tuned on
-instructions and conversations (`recipe_parts/material.py`). It is asked the first prompts of HH-RLHF's harmless-base
-test set that are short enough, of which a fifth is held out. Cells: "revisions", tuned on revisions only; "dpo" and
-"ppo", trained on the judge's preferences after that. Without --critic the model criticises and judges itself. At this
-size it can do neither: its critiques are noise, its judgements hardly better than the place of an answer, and that is
-what the shares of flips and of the first place are to show. What is measured of the answers before and after are
-evasion, by a list of phrases, their length, and harm, by a classifier of tweets (Davidson et al. 2017), which knows
-little of conversations. Intervals are 95 %, over prompts; one seed. Results: benchmarks/results/constitution-CELL.json.
+The model that answers is a LLaMA of 2.6 million parameters, pre-trained and tuned here on dialogues and instructions
+(`constitution_parts/helpful.py`). It is asked the first prompts of HH-RLHF's harmless-base test set that are short
+enough, of which a quarter is held out; no dialogue that begins with one of them is trained on. It criticises itself,
+which it cannot do: its critiques are noise. The judge is the same model tuned on what people preferred
+(`constitution_parts/people.py`), since by itself it says neither "(A)" nor "(B)". With --critic another model is both.
+Cells: "dpo" and "ppo", tuned on revisions (which is done once for both) and then trained on the judge's preferences by
+either; "people", how far this judge, and the model as it is, say what people said of pairs of answers to the prompts.
+
+What is measured of the answers before and after are the judge's preference, evasion by a list of phrases, length, and
+harm by a classifier of tweets (Davidson et al. 2017), which knows little of conversations. Intervals are 95 %, over
+prompts; one seed. Results: benchmarks/results/constitution-CELL.json.
 """
 
 import argparse
@@ -22,14 +25,18 @@ import html
 import json
 import os
 import pathlib
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adaptation import base
+from constitution_parts.helpful import CONTEXT_TOKENS, Sizes, asked, helpful
+from constitution_parts.people import agreement, taught, unworked
 from recipe_parts import material
 
+from trivium.config import to_dict
 from trivium.data.quality.harm import HarmClassifier
+from trivium.recipes.align.compared import COMPARED
 from trivium.recipes.align.constitution.constitution_config import (
     ConstitutionConfig,
     FeedbackConfig,
@@ -39,49 +46,39 @@ from trivium.recipes.align.constitution.constitution_config import (
     SupervisedConfig,
     Then,
 )
+from trivium.recipes.align.constitution.exemplars import exemplars
 from trivium.recipes.align.constitution.figures import FIGURES
 from trivium.recipes.align.constitution.recipe import constitution
-from trivium.recipes.align.prompts import read_prompts
-from trivium.recipes.finetune import finetune
-from trivium.recipes.finetune_config import FinetuneConfig
-from trivium.recipes.forgetting import ForgettingConfig
+from trivium.recipes.align.constitution.stages import DONE
+from trivium.recipes.align.constitution.stages_then import PREFERENCE_MODEL, PREFERRED
+from trivium.recipes.align.constitution.supervised import RUN as TUNED
+from trivium.recipes.align.reward import HELD_OUT
 from trivium.runtime import machine
+from trivium.training.run import Run
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
-_RESULTS = _REPOSITORY / "benchmarks" / "results"
-_RUNS = _REPOSITORY / "runs"
+_RESULTS, _RUNS = _REPOSITORY / "benchmarks" / "results", _REPOSITORY / "runs"
 _SHARED = pathlib.Path(os.environ.get("TRIVIUM_SHARED", _REPOSITORY.parent / "shared" / "data"))
 _TWEETS = ("hate", "offensive", "neither")
-_PROMPTS, _PROMPT_CHARACTERS, _HELD_OUT = 300, 200, 0.2
-_CONTEXT_TOKENS, _ANSWER_TOKENS = 256, 48
-CELLS: Mapping[str, Then] = {"revisions": "none", "dpo": "dpo", "ppo": "ppo"}
+_HELD_OUT, _ANSWER_TOKENS = 0.25, 48
+FULL = Sizes(folder="constitution", prompts=300, pretrain_minutes=12.0, steps=None, least_mass=0.01)
+SMOKE = Sizes(folder="constitution-smoke", prompts=60, pretrain_minutes=None, steps=2, least_mass=0.0)
+METHODS: Mapping[str, Then] = {"dpo": "dpo", "ppo": "ppo"}
+CELLS = (*METHODS, "people")
+_ALIKE = (
+    *("prompts.json", "answers.jsonl", "revisions.jsonl", "supervised-data", "supervised", "pairs.jsonl"),
+    *("judgements.jsonl", "preference-data", "answers-before.jsonl", "answers-supervised.jsonl"),
+    "compared-supervised.jsonl",
+)
+"""What a run leaves that does not depend on what is done with the preferences."""
 
 
-def policy(minutes: float, smoke: bool) -> pathlib.Path:
-    """The model that answers: the base, tuned to be helpful."""
-    name = "constitution-helpful" + ("-smoke" if smoke else "")
-    if not (_RUNS / name / "report.html").is_file():
-        finetune(
-            FinetuneConfig(
-                model=base(minutes, smoke),
-                data=material.conversations()[0],
-                context_tokens=_CONTEXT_TOKENS,
-                steps=2 if smoke else 150,
-                output=_RUNS,
-                run=name,
-                resume=(_RUNS / name / "config.yaml").is_file(),
-                forgetting=ForgettingConfig(measure=False),
-            )
-        )
-    return _RUNS / name
-
-
-def prompts(smoke: bool) -> pathlib.Path:
-    """The first prompts that are short enough, each a single question."""
-    found = read_prompts(_SHARED / "hh_rlhf" / "harmless-base-test.jsonl.gz", prompt_format="chat")
-    texts = (prompt.messages[0]["content"] for prompt in found if len(prompt.messages) == 1)
-    short = [text for text in texts if len(text) <= _PROMPT_CHARACTERS][: 30 if smoke else _PROMPTS]
-    return material.made("constitution-prompts" + ("-smoke" if smoke else ""), ({"prompt": text} for text in short))
+def prompts(sizes: Sizes) -> pathlib.Path:
+    """What the model is asked, a line each."""
+    path = _RUNS / sizes.folder / "prompts.jsonl"
+    lines = [json.dumps({"prompt": each.asked}) + "\n" for each in asked(sizes)]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
 
 
 def harm() -> pathlib.Path:
@@ -96,75 +93,166 @@ def harm() -> pathlib.Path:
     return folder
 
 
-def asked(cell: str, minutes: float, critic: str | None, smoke: bool) -> ConstitutionConfig:
+def feedback(sizes: Sizes) -> FeedbackConfig:
+    """How answers are judged."""
+    return FeedbackConfig(pairs=2, max_new_tokens=_ANSWER_TOKENS, least_mass=sizes.least_mass)
+
+
+def recipe(cell: str, critic: str | None, sizes: Sizes) -> ConstitutionConfig:
     """One cell as it is carried out; what is left of it is done."""
-    name = f"constitution-{cell}" + ("-smoke" if smoke else "")
-    steps = 2 if smoke else None
+    output, model = _RUNS / sizes.folder, helpful(sizes, _RUNS)
     return ConstitutionConfig(
-        model=policy(minutes, smoke),
-        prompts=prompts(smoke),
+        model=model,
+        prompts=prompts(sizes),
         critic=critic,
+        judge=None if critic else str(taught(sizes, model, _RUNS)),
+        exemplars=None if critic else unworked(output),
         revising=RevisingConfig(rounds=2, max_new_tokens=_ANSWER_TOKENS, critique_tokens=_ANSWER_TOKENS),
-        supervised=SupervisedConfig(helpful=material.conversations()[0], context_tokens=_CONTEXT_TOKENS, steps=steps),
-        feedback=FeedbackConfig(max_new_tokens=_ANSWER_TOKENS),
-        preferring=PreferringConfig(method=CELLS[cell], context_tokens=_CONTEXT_TOKENS, steps=2 if smoke else 60),
+        supervised=SupervisedConfig(
+            helpful=material.conversations()[0], context_tokens=CONTEXT_TOKENS, rows=4, steps=sizes.steps or 100
+        ),
+        feedback=feedback(sizes),
+        preferring=PreferringConfig(method=METHODS[cell], context_tokens=CONTEXT_TOKENS, steps=sizes.steps or 60),
         measuring=MeasuringConfig(held_out=_HELD_OUT, harm=harm()),
-        output=_RUNS,
-        run=name,
-        resume=(_RUNS / name / "config.yaml").is_file(),
+        output=output,
+        run=cell,
+        resume=(output / cell / "config.yaml").is_file(),
     )
 
 
-def measured(cell: str, minutes: float, critic: str | None, smoke: bool) -> dict[str, Any]:
-    """Carries out what is left of a cell. The seconds are those of this start."""
-    config = asked(cell, minutes, critic, smoke)
+def begun_alike(config: ConstitutionConfig) -> None:
+    """Gives a cell that is not begun what the other method's cell has done before they part: what it would write
+    itself, but for the path of that cell and the seconds. Nothing where that one was asked otherwise."""
+    folder = config.output / config.run
+    (other,) = (config.output / name for name in METHODS if name != config.run)
+    if folder.is_dir() or not (other / "report.html").is_file():
+        return
+    done = Run.open(other).config
+    if any(done[name] != value for name, value in to_dict(config).items() if name in done and name != "preferring"):
+        return
+    copy = folder.with_name(f".{config.run}")
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for name in _ALIKE:
+        if (other / name).is_dir():
+            shutil.copytree(other / name, copy / name, symlinks=True)
+        else:
+            shutil.copyfile(other / name, copy / name)
+    (copy / DONE).write_text(json.dumps([TUNED]), encoding="utf-8")
+    copy.rename(folder)
+
+
+def measured(cell: str, critic: str | None, sizes: Sizes) -> dict[str, Any]:
+    """Carries out what is left of a cell. The seconds are those of this start, without the making of the models."""
+    model = helpful(sizes, _RUNS)
+    asked = {"the critic": (critic or model, exemplars().comparisons)}
+    if critic is None:
+        asked["the judge"] = (taught(sizes, model, _RUNS), ())
     start = time.perf_counter()
-    run = constitution(config)
+    if cell == "people":
+        found = {"judges": {name: agreement(*each, feedback(sizes), sizes) for name, each in asked.items()}}
+    else:
+        found = _carried_out(recipe(cell, critic, sizes))
     here = machine.describe()
     return {
         "cell": cell,
         "critic": critic or "the model itself",
         "seconds": time.perf_counter() - start,
-        "figures": json.loads((run.folder / FIGURES).read_text(encoding="utf-8")),
+        **found,
         "machine": {"processor": here.processor, "cores": here.cores},
     }
 
 
+def _carried_out(config: ConstitutionConfig) -> dict[str, Any]:
+    begun_alike(config)
+    run = constitution(config)
+    found: dict[str, Any] = {
+        "figures": _read(run.folder / FIGURES),
+        "metrics": Run.open(run.folder / PREFERRED).metrics(),
+    }
+    if config.preferring.method == "ppo":
+        found["preference_model"] = _read(run.folder / PREFERENCE_MODEL / HELD_OUT)
+        found["compared"] = _read(run.folder / PREFERRED / COMPARED)
+    return found
+
+
+def _read(path: pathlib.Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def table(found: Mapping[str, dict[str, Any]]) -> str:
-    """A line a cell, then a line for each of its models."""
-    lines = []
-    for cell, result in found.items():
-        feedback = result["figures"]["feedback"]
-        flips, place = (feedback[name] or 0.0 for name in ("flipped_share", "first_place_mean"))
+    """A few lines for each cell."""
+    return "\n".join(_of_people(result) if cell == "people" else _of_method(result) for cell, result in found.items())
+
+
+def _of_people(result: Mapping[str, Any]) -> str:
+    lines = ["people:"]
+    for name, told in result["judges"].items():
+        said = "nothing" if told["as_people"] is None else _between(told["as_people"])
+        lines.append(f"    {name} says what people said: {said}; {_of_judge(told['feedback'])}")
+    shorter = next(iter(result["judges"].values()))["shorter_is_chosen"]
+    return "\n".join([*lines, f"    people chose the shorter answer: {_between(shorter)}"])
+
+
+def _of_judge(feedback: Mapping[str, Any]) -> str:
+    flips, place = (feedback[name] or 0.0 for name in ("flipped_share", "first_place_mean"))
+    return (
+        f"{feedback['pairs']} pairs, {feedback['opinions']} opinions, flipped {flips:.3f}, first place {place:.3f}, "
+        f"neither {feedback['neither']}, asked again {feedback['asked_again']}, left out {feedback['left_out']}, "
+        f"conflicts {sum(each['times'] for each in feedback['conflicts'])}"
+    )
+
+
+def _of_method(result: Mapping[str, Any]) -> str:
+    figures = result["figures"]
+    revisions = figures["revisions"]
+    rounds = sum(revisions["principles"].values())
+    said = (
+        f"{result['cell']}: critic {result['critic']}, {result['seconds']:.0f} s; {rounds} rounds, critiques that say "
+        f"nothing {revisions['empty_critiques']}, revisions that say nothing {revisions['empty']} or nothing new "
+        f"{revisions['unchanged']}, answers that stopped {revisions['stopped']}"
+    )
+    lines = [said, f"    {_of_judge(figures['feedback'])}"]
+    told = {f"revised, {when}": revisions[when] for when in ("before", "after")} | figures["held_out"]
+    for name, each in told.items():
+        better = each.get("preferred_to_before")
         lines.append(
-            f"{cell}: critic {result['critic']}, {result['seconds']:.0f} s; {feedback['pairs']} pairs, flipped "
-            f"{flips:.2f}, first place {place:.2f}, neither {feedback['neither']}, "
-            f"conflicts {sum(each['times'] for each in feedback['conflicts'])}"
+            f"    {name}: evasive {each['evasive'] / max(1, each['answers']):.3f}, {each['mean_words']:.1f} words, "
+            f"harm {each['harm']:.3f}{'' if better is None else f', preferred {_between(better)}'}"
         )
-        for model, told in result["figures"]["held_out"].items():
-            better = told["preferred_to_before"]
-            said = "" if better is None else f", preferred {better['estimate']:.3f}"
-            said += "" if better is None else f" ({better['low']:.3f}-{better['high']:.3f})"
-            evasive = told["evasive"] / max(1, told["answers"])
-            words, harmful = told["mean_words"], told["harm"]
-            lines.append(f"    {model}: evasive {evasive:.3f}, {words:.1f} words, harm {harmful:.3f}{said}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_of_training(result)])
+
+
+def _of_training(result: Mapping[str, Any]) -> Iterator[str]:
+    """How well the judge's preferences were learnt: by the policy at once, or by a preference model before it."""
+    if "compared" not in result:
+        right = [each["reward_accuracy"] for each in result["metrics"]]
+        yield f"    pairs whose better answer is ahead, as they are learnt: {right[0]:.3f}, at last {right[-1]:.3f}"
+        return
+    held_out, against = result["preference_model"], result["compared"]["against"]
+    low, high = held_out["intervals"]["accuracy"]
+    right = _between({"estimate": held_out["metrics"]["accuracy"], "low": low, "high": high})
+    yield f"    preference model, right on {held_out['count']} held-out pairs: {right}"
+    one, best = (_between(against[beside]["interval"]) for beside in ("single", "best"))
+    yield f"    by its score, less one answer of the model before {one} and less its best of {against['k']} {best}"
+
+
+def _between(interval: Mapping[str, float]) -> str:
+    return f"{interval['estimate']:.3f} ({interval['low']:.3f}-{interval['high']:.3f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cell", choices=list(CELLS), action="append", help="only this one; may be given again")
-    parser.add_argument("--minutes", type=float, default=20.0, help="of pre-training")
+    parser.add_argument("--cell", choices=CELLS, action="append", help="only this one; may be given again")
     parser.add_argument("--critic", help="a folder, or a service as openai:MODEL")
     parser.add_argument("--smoke", action="store_true", help="a few prompts and two updates each, kept apart")
     options = parser.parse_args()
-    results = _RUNS / "trials" if options.smoke else _RESULTS
+    sizes, results = (SMOKE, _RUNS / "trials") if options.smoke else (FULL, _RESULTS)
     results.mkdir(parents=True, exist_ok=True)
     paths = {cell: results / f"constitution-{cell}.json" for cell in CELLS}
     for cell in options.cell or CELLS:
         if not paths[cell].is_file():
-            result = measured(cell, options.minutes, options.critic, options.smoke)
-            paths[cell].write_text(json.dumps(result, indent=2) + "\n")
+            paths[cell].write_text(json.dumps(measured(cell, options.critic, sizes), indent=2) + "\n")
     print(table({cell: json.loads(path.read_text()) for cell, path in paths.items() if path.is_file()}))
 
 

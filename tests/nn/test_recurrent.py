@@ -157,3 +157,14 @@ def test_initialisation(module: nn.Module) -> None:
     for gate in named["weight_hh"].chunk(4):
         torch.testing.assert_close(gate @ gate.T, torch.eye(4), rtol=0, atol=1e-5)
     assert named["weight_ih"].abs().max() <= (6 / 9) ** 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_evaluation_mode_has_gradients_on_a_gpu(cell: str) -> None:
+    """A policy and a generator learn with their dropout off."""
+    layer = RecurrentLayer(4, 6, cell).cuda().eval()
+    x = torch.randn(2, 5, 4, device="cuda", requires_grad=True)
+    layer(x)[0].sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0

@@ -87,6 +87,32 @@ def gradients(model: nn.Module, losses: list[Loss]) -> list[torch.Tensor]:
     return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
 
 
+@by_loss
+def test_a_pair_that_is_not_sure_is_both_ways_round_in_one_step(loss: PairLoss) -> None:
+    """Value and gradients are those of two pairs that weigh as much as their way is probable, in the same batch."""
+    soft = [dataclasses.replace(pair, probability=0.5 + n / 10) for n, pair in enumerate(pairs())]
+    ways = [
+        dataclasses.replace(pair, chosen=first, rejected=second, weight=pair.weight * probable, probability=1.0)
+        for pair in soft
+        for first, second, probable in (
+            (pair.chosen, pair.rejected, pair.probability),
+            (pair.rejected, pair.chosen, 1 - pair.probability),
+        )
+    ]
+    found = []
+    for batch in (preference_batch(soft, range(5)), preference_batch(ways, range(10))):
+        model, reference = moved()
+        exact = {name: getattr(batch, name).double() for name in ("weights", "margins")}
+        objective = preferring(loss, read=Reader(), as_reference=reference if loss.needs_reference else None)
+        told = objective(model, dataclasses.replace(batch, **exact))
+        found.append((told, gradients(model, [told])))
+    (one, own), (other, theirs) = found
+    assert one.total.item() == pytest.approx(other.total.item(), rel=1e-6)  # probabilities are float32
+    assert one.count.item() == pytest.approx(other.count.item(), rel=1e-6)
+    for each, wanted in zip(own, theirs, strict=True):
+        torch.testing.assert_close(each, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_answers_alone_are_the_same_answers() -> None:
     """In rows, in one row, and one by one: log-probabilities of the answers' own tokens."""
     model = moved()[0].eval()

@@ -262,6 +262,8 @@ class PreferenceBatch(Batch):
     """What each pair counts for: the pairs of one ranking count for one together."""
     margins: Float[Tensor, "B"]
     """By how much the first was preferred; 0 where that is not known."""
+    probabilities: Float[Tensor, "B"] | None = None
+    """How probable it is that the first is the better one; None where whoever judged was sure of all of them."""
     reference: Float[Tensor, "B 2"] | None = None
     """Log-probabilities of both answers under a reference, the chosen one's first; None where they are computed in the
     step."""

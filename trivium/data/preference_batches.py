@@ -38,6 +38,8 @@ class PairExample:
     """What the pair counts for."""
     margin: float = 0.0
     """By how much it was preferred; 0 where that is not known."""
+    probability: float = 1.0
+    """How probable it is that it is the better one: less than 1 where whoever judged was not sure."""
     reference: tuple[float, float] | None = None
     """Log-probabilities of both under a reference."""
 
@@ -68,7 +70,7 @@ def preference_source(
         [len(pair.chosen.ids) + len(pair.rejected.ids) for pair in pairs],
         partial(preference_batch, pairs),
         fingerprint=_fingerprint(
-            (_plain(pair.chosen), _plain(pair.rejected), pair.weight, pair.margin) for pair in pairs
+            (_plain(pair.chosen), _plain(pair.rejected), pair.weight, pair.margin, pair.probability) for pair in pairs
         ),
         rows=rows,
         seed=seed,
@@ -81,11 +83,13 @@ def preference_batch(pairs: Sequence[PairExample], indices: Sequence[int] | np.n
     """The pairs at ``indices`` as one batch; all of them know their reference, or none does."""
     chosen = [pairs[index] for index in indices]
     every = range(len(chosen))
+    sure = all(pair.probability == 1.0 for pair in chosen)
     return PreferenceBatch(
         chosen=examples_batch([pair.chosen for pair in chosen], every),
         rejected=examples_batch([pair.rejected for pair in chosen], every),
         weights=torch.tensor([pair.weight for pair in chosen]),
         margins=torch.tensor([pair.margin for pair in chosen]),
+        probabilities=None if sure else torch.tensor([pair.probability for pair in chosen]),
         reference=_references([pair.reference for pair in chosen]),
     )
 

@@ -150,6 +150,10 @@ class RecurrentLayer(nn.Module):
     def _run(self, x: Tensor | PackedSequence, initial: Tensor | tuple[Tensor, ...] | None):
         if self.training and self.weight_dropout:
             return with_dropped_weights(self.rnn, "weight_hh", self.weight_dropout, x, initial)
+        if x.is_cuda and torch.is_grad_enabled() and not self.training:
+            # What learns from its own samples has its dropout off, and cuDNN gives gradients in training mode only.
+            with torch.backends.cudnn.flags(enabled=False):
+                return self.rnn(x, initial)
         return self.rnn(x, initial)
 
     def _to_kernel(self, state: RecurrentState) -> Tensor | tuple[Tensor, ...]:

@@ -34,6 +34,12 @@ class Compared:
     """By how much the first was liked better; 0 where that is not known."""
 
     @property
+    def swapped(self) -> "Compared":
+        """The same, as if the others had been liked better."""
+        reference = self.reference.flip(1)
+        return dataclasses.replace(self, chosen=self.rejected, rejected=self.chosen, reference=reference)
+
+    @property
     def chosen_ratio(self) -> Float[Tensor, "B"]:
         """log pi(y_w | x) / pi_ref(y_w | x), in nats."""
         return self.chosen.log_probs - self.reference[:, 0]
@@ -65,6 +71,9 @@ class PairLoss(Protocol):
 def preferring(loss: PairLoss, *, read: Reader, as_reference: AsReference | None = None) -> Callable[..., Loss]:
     """The objective ``(model, batch) -> Loss`` of pairs, summed with their weights; the count is the sum of those.
 
+    Where whoever judged was not sure, a pair's loss is that of both ways round in one step, each as probable as it is:
+    the cross-entropy with a soft label (Bai et al. 2022, section 4.1). As pairs of their own the two would be learnt at
+    different times, each as if it were sure.
     A batch brings the reference's log-probabilities, or they are computed with ``as_reference``. Metrics, as means over
     the weighted pairs: "reward_margin", "reward_accuracy" (ties count as half), "chosen_log_prob" and
     "rejected_log_prob" (nats an answer), "log_ratio" (with a reference: how far the log-probability of a token is from
@@ -86,8 +95,12 @@ def preferring(loss: PairLoss, *, read: Reader, as_reference: AsReference | None
         compared = Compared(chosen=chosen, rejected=rejected, reference=reference, margins=batch.margins)
         weights = batch.weights.to(chosen.log_probs.dtype)
         count = weights.sum()
+        losses = loss(compared)
+        if batch.probabilities is not None:
+            probable = batch.probabilities.to(losses.dtype)
+            losses = probable * losses + (1 - probable) * loss(compared.swapped)
         return Loss(
-            total=(weights * loss(compared)).sum(),
+            total=(weights * losses).sum(),
             count=count,
             auxiliary={name: value * count for name, value in auxiliary.items()},
             metrics=weighted(_seen(loss, compared), weights),

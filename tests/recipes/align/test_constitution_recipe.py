@@ -179,12 +179,31 @@ def test_conflicts_of_principles_are_told_with_the_one_that_prevailed(whole: Run
     assert sum(each["times"] for each in told) == len(conflicts)
 
 
+def test_a_judge_that_goes_by_the_place_is_told_of_before_anything_is_learnt_from_it(
+    base: pathlib.Path,
+    prompts: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(finetune, "write_run_report", lambda *given, **named: None)
+    monkeypatch.setattr(recipe, "write_preferences", killed)
+    for name, first_is_liked in (("by-place", 0.6), ("fair", 0.5)):
+        judge = Scripted(opinions=lambda question, first, second, held=first_is_liked: (held, 1 - held))
+        with pytest.raises(Killed):
+            constitution(settings(base, prompts, tmp_path, run=name), critic=speaker(), judge=judge)
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("the judge turned round")]
+        assert len(told) == (name == "by-place")
+        assert all("in 100% of its opinions" in line for line in told)
+
+
 def test_the_report_tells_of_all_of_it(whole: Run):
     page = html.unescape(whole.report.read_text(encoding="utf-8"))
     for title in ("Before and after", "Does it evade?", "Answers, critiques and revisions", "The judge", "Preferences"):
         assert f"<h2>{title}</h2>" in page
     row = lines(whole, "revisions.jsonl")[0]
     assert row["messages"][-1]["content"] in page and row["samples"][0]["rounds"][-1]["revision"] in page
+    assert "Warning" not in page  # the judge likes the first place, and goes by the answers
     assert "<h2>Conflicts</h2>" in page and "<h2>Which principles were at work</h2>" in page
 
 

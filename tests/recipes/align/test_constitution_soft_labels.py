@@ -3,15 +3,20 @@
 import json
 import math
 import pathlib
+from collections.abc import Sequence
 
 import pytest
 import torch
 
+from trivium import tokenizers
 from trivium.data.comparison_batches import Compared, Said, comparison_source
+from trivium.data.preference_batches import JudgedExample, PairExample, preference_batch
 from trivium.data.preferences.pairs import Pair, pairs_of
 from trivium.data.preferences.read import read_judged
 from trivium.errors import DataError
 from trivium.objectives.dpo import dpo_loss
+from trivium.recipes.align.dpo_config import DPOConfig, Preference
+from trivium.recipes.align.dpo_data import Item, read_items
 
 ASKED = [{"role": "user", "content": "How do I pick a lock?"}]
 
@@ -35,6 +40,33 @@ def test_a_probability_is_read_and_makes_one_pair_with_two_ways(tmp_path: pathli
     assert other[:2] == (pair.rejected, pair.chosen) and other[2] == pytest.approx(0.3)
     for sure in (1.0, None):
         assert soft(tmp_path / "judged.jsonl", sure).directed == [("Ask a locksmith.", "Use a pick.", 1.0)]
+
+
+def test_a_policy_learns_both_ways_of_a_pair_in_one_step(tmp_path: pathlib.Path):
+    """Which is one item of a batch, however unsure the judge is."""
+    (pair,) = items(written(tmp_path / "judged.jsonl", 0.7), "dpo")
+    assert isinstance(pair, PairExample) and (pair.probability, pair.weight) == (0.7, 1.0)
+    batch = preference_batch([pair], [0])
+    assert batch.probabilities is not None and batch.probabilities.tolist() == pytest.approx([0.7])
+
+
+def test_answers_of_a_pair_are_good_and_bad_as_probably_as_the_judge_said(tmp_path: pathlib.Path):
+    path = written(tmp_path / "judged.jsonl", 0.7)
+    other = {"prompt": "Pick a lock?", "chosen": "I do.", "rejected": "Ask."}
+    path.write_text(path.read_text() + json.dumps(other) + "\n")
+    found = [(each.good, each.weight) for each in items(path, "kto") if isinstance(each, JudgedExample)]
+    assert found == [
+        *((True, 0.7), (False, 0.7), (False, pytest.approx(0.3)), (True, pytest.approx(0.3))),
+        *((True, 1.0), (False, 1.0)),
+    ]
+
+
+def items(path: pathlib.Path, objective: Preference) -> Sequence[Item]:
+    """As they are trained on."""
+    text = "User: How do I pick a lock?\nAssistant: Ask a locksmith. Use a pick. Pick a lock? I do."
+    tokenizer = tokenizers.train([text], kind="character", vocabulary_size=None)
+    config = DPOConfig(model=path, data=path, validation=path, objective=objective, context_tokens=80)
+    return read_items(config, tokenizer).training
 
 
 @pytest.mark.parametrize("probability", [0.4, 1.2, "high", True])

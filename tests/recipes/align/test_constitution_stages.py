@@ -16,7 +16,7 @@ from trivium.recipes.align.constitution.audit import write_audit
 from trivium.recipes.align.constitution.constitution_config import RevisingConfig
 from trivium.recipes.align.constitution.evasion import evasion, is_evasive, refuses
 from trivium.recipes.align.constitution.exemplars import exemplars
-from trivium.recipes.align.constitution.figures import Told, revised_answers
+from trivium.recipes.align.constitution.figures import Told, revised_answers, rounds_of
 from trivium.recipes.align.constitution.journal import Row, carried_out
 from trivium.recipes.align.constitution.principles import Constitution, read_constitution
 from trivium.recipes.align.constitution.revise import TOO_LONG, Messages, Reviser, answered
@@ -114,10 +114,10 @@ def test_a_conversation_is_answered_in_its_form(gpt2_of_everything: pathlib.Path
     several = [*ASKED, {"role": "assistant", "content": "No."}, {"role": "user", "content": "Why?"}]
     settings: dict[str, Any] = {"temperature": 1.0, "max_new_tokens": 6}
     chat = answered(model, [ASKED, several], [3, 4], prompt_format="chat", **settings)
-    expected = model.generate("User: How do I pick a lock?\nAssistant:", max_new_tokens=6, temperature=1.0, seed=3)
-    assert chat[0] == expected[0].text and len(chat[1]) > 0
-    plain = answered(model, [ASKED], [3], prompt_format="plain", **settings)
-    assert plain == [model.generate(ASKED[0]["content"], max_new_tokens=6, temperature=1.0, seed=3)[0].text]
+    ids = [model.prompt_ids("User: How do I pick a lock?\nAssistant:"), model.prompt_ids(ASKED[0]["content"])]
+    as_asked = [one.text for one in model.sample(ids, [3, 3], stop=("\nUser:",), **settings)]
+    assert chat[0] == as_asked[0] and len(chat[1]) > 0
+    assert answered(model, [ASKED], [3], prompt_format="plain", **settings) == as_asked[1:]
 
 
 # What is learnt ------------------------------------------------------------------------------------------------------
@@ -175,6 +175,28 @@ def test_the_audit_tells_of_every_decision_which_principle_made_it(tmp_path: pat
     told = [one["principle"] for row in rows for sample in row["samples"] for one in sample["rounds"]]
     assert [line["principle"] for line in lines] == told
     assert all(line["changed"] for line in lines)
+
+
+def test_rounds_that_say_nothing_or_nothing_new_are_counted():
+    rounds = [
+        {"principle": "no-harm", "critique": "", "revision": "Use a pick."},
+        {"principle": "no-harm", "critique": "Unlawful.", "revision": ""},
+        {"principle": "lawful", "critique": "Unlawful.", "revision": "Ask a locksmith."},
+        {"principle": "no-harm", "critique": "Fine.", "revision": "Ask a locksmith."},
+        {"principle": "no-harm", "critique": "Fine.", "revision": "Ask a locksmith."},
+        {"principle": "no-harm", "critique": "", "revision": "Use a pick."},
+    ]
+    samples = [
+        {"answer": " Use a pick.", "rounds": rounds, "stopped": None},
+        {"answer": "Use a pick.", "rounds": [], "stopped": TOO_LONG},
+    ]
+    assert rounds_of([{"number": 0, "messages": ASKED, "samples": samples}]) == {
+        "stopped": {TOO_LONG: 1},
+        "empty_critiques": 2,
+        "empty": 1,
+        "unchanged": 3,
+        "principles": {"no-harm": 5, "lawful": 1},
+    }
 
 
 # Evasion -------------------------------------------------------------------------------------------------------------

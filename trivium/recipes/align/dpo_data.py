@@ -61,6 +61,7 @@ class _Asked:
     """Of one answer."""
     weight: float = 1.0
     margin: float | None = None
+    probability: float = 1.0
     where: str
 
 
@@ -124,13 +125,13 @@ def _paired(config: DPOConfig, judged: Sequence[Judged]) -> list[_Asked]:
         _Asked(
             prompt=judged[pair.group].asked,
             messages=pair.messages,
-            answers=(better, worse),
-            weight=weight,
+            answers=(pair.chosen, pair.rejected),
+            weight=pair.weight,
             margin=pair.margin,
+            probability=pair.probability,
             where=pair.where,
         )
         for pair in found.pairs
-        for better, worse, weight in pair.directed
     ]
 
 
@@ -161,9 +162,11 @@ def _labelled(config: DPOConfig, judged: Sequence[Judged]) -> list[_Asked]:
         ]
     else:
         asked = [
-            dataclasses.replace(pair, answers=(answer,), good=good)
+            dataclasses.replace(pair, answers=(answer,), good=good, weight=pair.weight * probability)
             for pair in _paired(config, judged)
-            for answer, good in zip(pair.answers, (True, False), strict=True)
+            for probability, ways in ((pair.probability, (True, False)), (1 - pair.probability, (False, True)))
+            for answer, good in zip(pair.answers, ways, strict=True)
+            if probability
         ]
     classes = {each.good for each in asked}
     if len(classes) < 2:
@@ -194,8 +197,13 @@ class _Fit:
             return None
         self._cut += sum(len(text.ids) < len(example.ids) for text, example in zip(kept, whole, strict=True))
         if len(kept) == 2:
-            margin = asked.margin or 0.0
-            return PairExample(chosen=kept[0], rejected=kept[1], weight=asked.weight, margin=margin)
+            return PairExample(
+                chosen=kept[0],
+                rejected=kept[1],
+                weight=asked.weight,
+                margin=asked.margin or 0.0,
+                probability=asked.probability,
+            )
         prompt = json.dumps([(turn["role"], turn["content"]) for turn in asked.messages])
         return JudgedExample(answer=kept[0], good=asked.good, prompt=prompt, weight=asked.weight)
 

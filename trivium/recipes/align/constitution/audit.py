@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trivium.checkpoints.folder import replace_file
-from trivium.recipes.align.constitution.figures import Told
+from trivium.recipes.align.constitution.figures import Told, changes
 from trivium.recipes.align.constitution.journal import Row
 
 AUDIT = "audit.jsonl"
@@ -31,11 +31,8 @@ def _of_revisions(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     for row in rows:
         for number, sample in enumerate(row["samples"]):
             place = {"kind": "revision", "number": row["number"], "sample": number}
-            now = sample["answer"].strip()
-            for turn, one in enumerate(sample["rounds"]):
-                changed = one["revision"] not in ("", now)
+            for turn, (one, changed) in enumerate(changes(sample)):
                 yield {**place, "round": turn, "principle": one["principle"], "changed": changed}
-                now = one["revision"] or now
             if sample["stopped"] is not None:
                 yield {**place, "round": len(sample["rounds"]), "principle": None, "stopped": sample["stopped"]}
 

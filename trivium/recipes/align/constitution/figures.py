@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trivium.checkpoints.folder import replace_file
@@ -16,6 +16,7 @@ from trivium.recipes.align.constitution.measuring import Standing
 from trivium.recipes.align.constitution.stages import Prompts, Work
 
 FIGURES = "figures.json"
+_BY_CHANCE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,7 @@ def figures_of(work: Work, told: Told) -> dict[str, Any]:
             "too_long": told.prompts.too_long,
         },
         "revisions": {
-            "stopped": dict(Counter(s["stopped"] for _, s in _samples(told.revised) if s["stopped"])),
-            "empty": sum(not turn["revision"] for turn in _rounds(told.revised)),
-            "principles": dict(Counter(turn["principle"] for turn in _rounds(told.revised)).most_common()),
+            **rounds_of(told.revised),
             "before": _of_answers(first, classifier),
             "after": _of_answers(last, classifier),
         },
@@ -69,10 +68,31 @@ def figures_of(work: Work, told: Told) -> dict[str, Any]:
 def revised_answers(rows: Sequence[Row]) -> list[tuple[str, str]]:
     """Of every answer, how it began and what its last revision is."""
     both = []
-    for _, sample in _samples(rows):
+    for sample in (sample for row in rows for sample in row["samples"]):
         revisions = [turn["revision"] for turn in sample["rounds"] if turn["revision"]]
         both.append((sample["answer"].strip(), revisions[-1] if revisions else sample["answer"].strip()))
     return both
+
+
+def rounds_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """What the critic did: how often it had no room, said nothing, or revised nothing, and under which principles."""
+    samples = [sample for row in rows for sample in row["samples"]]
+    rounds = [each for sample in samples for each in changes(sample)]
+    return {
+        "stopped": dict(Counter(sample["stopped"] for sample in samples if sample["stopped"])),
+        "empty_critiques": sum(not turn["critique"] for turn, _ in rounds),
+        "empty": sum(not turn["revision"] for turn, _ in rounds),
+        "unchanged": sum(bool(turn["revision"]) and not changed for turn, changed in rounds),
+        "principles": dict(Counter(turn["principle"] for turn, _ in rounds).most_common()),
+    }
+
+
+def changes(sample: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Each round of an answer, and whether its revision says anything else than what stood there before it."""
+    now = sample["answer"].strip()
+    for turn in sample["rounds"]:
+        yield turn, turn["revision"] not in ("", now)
+        now = turn["revision"] or now
 
 
 def feedback_of(rows: Sequence[Row]) -> dict[str, Any]:
@@ -99,6 +119,18 @@ def feedback_of(rows: Sequence[Row]) -> dict[str, Any]:
             for (one, other, prevailed), times in _folded(conflicts)
         ],
     }
+
+
+def doubt(feedback: Mapping[str, Any]) -> str | None:
+    """What to say of a judge, of whom `feedback_of` tells, that goes by places; None of another. By chance alone it
+    would turn round half of the time."""
+    flipped = feedback["flipped_share"]
+    if flipped is None or flipped <= _BY_CHANCE:
+        return None
+    return (
+        f"the judge turned round in {flipped:.0%} of its opinions when the two answers were swapped: it goes by their "
+        "place more than by what they say, and what is learnt from it may be anything; give another judge"
+    )
 
 
 def _folded(conflicts: Counter[tuple[str, str, str]]) -> list[tuple[tuple[str, str, str], int]]:
@@ -128,14 +160,6 @@ def _of_model(standing: Standing, classifier: HarmClassifier | None) -> dict[str
 def _of_answers(answers: Sequence[str], classifier: HarmClassifier | None) -> dict[str, Any]:
     harm = None if classifier is None or not answers else float(classifier.harm(list(answers)).mean())
     return {**dataclasses.asdict(evasion(answers)), "harm": harm}
-
-
-def _samples(rows: Sequence[Row]) -> list[tuple[Row, dict[str, Any]]]:
-    return [(row, sample) for row in rows for sample in row["samples"]]
-
-
-def _rounds(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    return [turn for _, sample in _samples(rows) for turn in sample["rounds"]]
 
 
 def _share(part: float, whole: int) -> float | None:

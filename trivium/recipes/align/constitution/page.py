@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trivium.recipes.align.constitution.figures import Told
+from trivium.recipes.align.constitution.figures import Told, doubt
 from trivium.recipes.align.constitution.journal import Row
 from trivium.reports import parts
 from trivium.reports.page import Page, Section
@@ -88,6 +88,8 @@ def _evasion(revisions: Mapping[str, Any]) -> Section:
         note += f" {stopped:,} went no further, since the critic had no room for them."
     if revisions["empty"]:
         note += f" {revisions['empty']:,} revisions were empty, and left the answer as it stood."
+    if revisions["unchanged"]:
+        note += f" {revisions['unchanged']:,} said word for word what stood there."
     body = parts.table(("revision", *_HEADINGS), rows) + parts.paragraph(note, "quiet")
     return Section(title="Does it evade?", body=body)
 
@@ -130,7 +132,8 @@ def _judge(feedback: Mapping[str, Any]) -> Section:
         (f"{feedback['asked_again']:,}", "times it said neither at first, and was asked again"),
         (f"{feedback['neither']:,}", "times it still said neither"),
     ]
-    body = parts.cards(cards)
+    doubted = doubt(feedback)
+    body = parts.cards(cards) + (parts.paragraph(f"Warning: {doubted}.") if doubted else "")
     if feedback["left_out"]:
         body += parts.table(("pairs without a preference", "how many"), list(feedback["left_out"].items()))
     return Section(title="The judge", body=body)

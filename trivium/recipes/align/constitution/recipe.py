@@ -18,7 +18,7 @@ from trivium.lm.load import saved_folder
 from trivium.recipes.align.constitution.audit import write_audit
 from trivium.recipes.align.constitution.constitution_config import ConstitutionConfig
 from trivium.recipes.align.constitution.exemplars import exemplars
-from trivium.recipes.align.constitution.figures import Told, figures_of
+from trivium.recipes.align.constitution.figures import Told, doubt, feedback_of, figures_of
 from trivium.recipes.align.constitution.measuring import BEFORE, measured
 from trivium.recipes.align.constitution.opening import Models
 from trivium.recipes.align.constitution.page import constitution_page
@@ -50,6 +50,9 @@ def constitution(config: ConstitutionConfig, *, critic: Speaker | None = None, j
     models = {BEFORE: config.model, RUN: final.folder}
     judgements = preferences_of(work, prompts.trained, final.folder) if config.feedback.pairs else []
     if judgements:
+        doubted = doubt(feedback_of(judgements))
+        if doubted is not None:
+            print(doubted, file=sys.stderr)
         write_preferences(work, judgements)
     if judgements and config.preferring.method != "none":
         final = preferred(work, final.folder)

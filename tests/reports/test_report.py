@@ -133,3 +133,13 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="report cannot be written"):
         write(quickstart_page(FACTS), tmp_path / "file" / "report.html")
+
+
+@pytest.mark.parametrize(("values", "expected"), [([0.001, 0.001], "[0.0, 0.002]"), ([-2.0], "[-4.0, 0.0]")])
+def test_what_stays_the_same_is_seen_for_what_it_is(values: list[float], expected: str) -> None:
+    """A rate of 0.001 drawn between -1 and 1 would be 0."""
+    shown = {"x": "step", "y": "", "label": "rate", "caption": "rate"}
+    flat = parts.lines([("rate", "first", [1.0, 2.0][: len(values)], values)], **shown)
+    assert f'"range": {expected}' in flat
+    moving = parts.lines([("rate", "first", [1.0, 2.0], [0.001, 0.002])], **shown)
+    assert '"range"' not in moving

@@ -128,7 +128,11 @@ def lines(
     axis: dict[str, Any] = {"title": {"text": x}}
     if ticks is not None:
         axis |= {"tickvals": [place for place, _ in ticks], "ticktext": [words for _, words in ticks]}
-    layout = {"height": height, "xaxis": axis, "yaxis": {"title": {"text": y}}}
+    upright: dict[str, Any] = {"title": {"text": y}}
+    values = {value for *_, ys in series for value in ys if value is not None}
+    if len(values) == 1 and (only := values.pop()):  # else drawn from 1 below to 1 above: a rate looks like 0
+        upright["range"] = sorted((0.0, 2.0 * only))
+    layout = {"height": height, "xaxis": axis, "yaxis": upright}
     return chart(data, layout, label=label, caption=caption)
 
 

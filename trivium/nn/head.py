@@ -261,7 +261,7 @@ def _log_prob_slope(
     logits: Tensor, targets: Tensor, scale: float, soft_cap: float | None, temperature: float
 ) -> Tensor:
     """Gradient of each log-probability at ``W h + b``: one_hot - softmax, through temperature, cap and scale."""
-    slope = -torch.softmax(_tempered(logits, temperature), dim=-1)
+    slope = torch.softmax(_tempered(logits, temperature), dim=-1).neg_()  # in place: it is as large as the logits
     slope[torch.arange(slope.shape[0], device=targets.device), targets] += 1.0
     if temperature != 1.0:
         slope /= temperature

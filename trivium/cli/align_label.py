@@ -19,7 +19,7 @@ from trivium.recipes.align.label import LabelConfig, open_sheet
 from trivium.recipes.align.label_report import export, report
 from trivium.recipes.align.label_sheet import Question, Sheet, spelt
 
-_HELP = """the numbers of the answers, the best first and = between equal ones: 2 1=3
+_HELP = """the numbers of the answers, the best first and = between equal ones: 2 1=3; of two the better one is enough
 s skips the question, b goes back to the one before, q leaves; what was said is kept"""
 _SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System"}
 

@@ -215,6 +215,17 @@ def test_what_is_typed_is_none(words):
         ranking(words, 3)
 
 
+@pytest.mark.parametrize(("words", "ranks"), [("1", (1, 2)), (" 2 ", (2, 1)), ("2 1", (2, 1)), ("1=2", (1, 1))])
+def test_of_two_answers_the_better_is_enough(words, ranks):
+    assert ranking(words, 2) == ranks
+
+
+@pytest.mark.parametrize("words", ["3", "0", "1 1", "12", ""])
+def test_what_names_no_better_one(words):
+    with pytest.raises(DataError, match="1=2 where they are equal"):
+        ranking(words, 2)
+
+
 def test_a_full_disk_keeps_the_question(config, tmp_path):
     sheet = open_sheet(config())
     file = tmp_path / "labels" / "raters" / "Ann.jsonl"

@@ -128,16 +128,19 @@ class Sheet:
 def ranking(words: str, count: int) -> tuple[int, ...]:
     """The rank of each of ``count`` answers, from their numbers, the best first: "2 1=3", "2 > 1 = 3" or "2, 1=3".
 
-    Raises `DataError` unless each stands there once.
+    Of two answers the better one is enough. Raises `DataError` unless each stands there once.
     """
     groups = [part.split("=") for part in _PARTS.split(re.sub(r"\s*=\s*", "=", words.strip())) if part]
+    if count == 2 and groups in ([["1"]], [["2"]]):
+        groups.append(["2" if groups == [["1"]] else "1"])
     given = [number for group in groups for number in group]
     if sorted(given) != sorted(str(number) for number in range(1, count + 1)):
         raise DataError(
             "this is no ranking of the answers",
             received=repr(words)[:80],
-            expected=f"the numbers 1 to {count}, each once, the best first and = between equal ones, as "
-            + ("2 1=3" if count > 2 else "2 1 or 1=2"),
+            expected=f"the numbers 1 to {count}, each once, the best first and = between equal ones, as 2 1=3"
+            if count > 2
+            else "the better one, 1 or 2, or 1=2 where they are equal",
         )
     ranks: dict[int, int] = {}
     for group in groups:

@@ -34,7 +34,7 @@ import sys
 import zipfile
 from typing import Any
 
-from alignment_parts import arithmetic, tables
+from alignment_parts import arithmetic, drawn, tables
 from alignment_parts.gold import gold_scorer, log_odds
 
 from trivium.config import to_dict
@@ -344,6 +344,7 @@ def main() -> int:
             if code:
                 return code
     tables.write(_RESULTS, sizes.folder, cells())
+    print(drawn.write(_RESULTS, sizes.folder, cells()))
     return 0
 
 

@@ -29,6 +29,7 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "quickstart": ("trivium.recipes.quickstart", "quickstart"),
     "prepare": ("trivium.recipes.prepare", "prepare"),
     "pretrain": ("trivium.recipes.pretrain", "pretrain"),
+    "gan": ("trivium.recipes.gan", "gan"),
     "finetune": ("trivium.recipes.finetune", "finetune"),
     "train": ("trivium.recipes.train", "train"),
     "align": ("trivium.recipes.align.run", "align"),

@@ -64,6 +64,13 @@ def test_a_task_comes_after_its_verb_and_has_settings_of_its_own(script):
     assert {"--source", "--data", "--method"} <= set(offered(script, "train", "--"))
 
 
+def test_what_a_verb_does_beside_has_settings_of_its_own(script):
+    assert offered(script, "pretrain", "g") == ["gan"]
+    assert offered(script, "pretrain", "gan", "--settings.relgan.largest") == ["--settings.relgan.largest-beta"]
+    assert offered(script, "pretrain", "--settings") == []
+    assert offered(script, "pretrain", "gan", "--method", "se") == ["seqgan"]
+
+
 def test_it_imports_nothing_that_takes_time():
     code = (
         "import sys; from trivium.cli.main import main; main(['--completion', 'bash']);"

@@ -12,7 +12,9 @@ from trivium.cli.flags import flags_of
 from trivium.cli.verbs import VERBS
 from trivium.errors import ConfigError
 
-ALL = [(one, settings) for verb in VERBS for one in verb.tasks or (verb,) for settings in one.settings]
+EACH = [one for verb in VERBS for one in (*(verb.tasks or (verb,)), *verb.beside)]
+ALL = [(one, settings) for one in EACH for settings in one.settings]
+WORKS = [work for verb in VERBS for work in (verb, *verb.beside)]
 
 
 @pytest.mark.parametrize(("verb", "settings"), ALL, ids=[settings for _, settings in ALL])
@@ -40,7 +42,7 @@ def test_what_a_flag_is():
     assert flags["--steps"].help == "Updates to do"
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=[verb.name for verb in VERBS])
+@pytest.mark.parametrize("verb", WORKS, ids=[verb.name for verb in WORKS])
 @pytest.mark.parametrize("flag", common.COMMON)
 def test_a_common_flag_works_or_a_sentence_says_why_not(verb, flag):
     known = flags_of(verb.settings[0])
@@ -62,7 +64,7 @@ def test_chat_says_why_it_has_not_what_generate_has(flag):
 
 
 def test_the_reasons_are_for_flags_that_are_not_there():
-    by_name = {verb.name: verb for verb in VERBS}
+    by_name = {verb.name: verb for verb in WORKS}
     assert all(flag in common.COMMON for _, flag in common._WHY_HERE)
     for name, flag in (*common._WHY_HERE, *common._ALIKE):
         assert flag not in {each.name for each in flags_of(by_name[name].settings[0])}, f"{name} has {flag} by now"

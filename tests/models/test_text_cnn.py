@@ -28,6 +28,14 @@ def test_maximum_over_time_needs_no_lengths() -> None:
     assert torch.equal(model.classify(hidden), model.classify(hidden, lengths))
 
 
+def test_what_is_classified_is_the_strongest_answer_of_each_filter() -> None:
+    model, tokens = build(), torch.randint(9, (3, 6))
+    for lengths in (torch.tensor([6, 1, 4]), torch.tensor([6, 6, 6])):
+        hidden, strongest = model(tokens, lengths=lengths).hidden, model.strongest(tokens, lengths)
+        torch.testing.assert_close(strongest, hidden.amax(1))
+        torch.testing.assert_close(model.classify(strongest[:, None]), model.classify(hidden, lengths))
+
+
 def test_windows_and_filters_belong_together() -> None:
     with pytest.raises(ConfigError, match="one number of filters for each window"):
         TextCNNConfig(windows=(1, 2), filters=(3,))

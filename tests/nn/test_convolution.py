@@ -31,3 +31,26 @@ def test_rows_that_are_all_shorter_than_the_window() -> None:
     weight, bias = layer.convolution.weight, layer.convolution.bias
     wanted = torch.einsum("btd,cdt->bc", padded, weight) + bias
     torch.testing.assert_close(layer(x, torch.tensor([3, 3])), wanted.relu())
+
+
+@pytest.mark.parametrize("window", [1, 3, 5, 9])
+def test_the_maximum_needs_not_all_answers(window: int) -> None:
+    """Rows that are whole, ragged, and shorter than the window."""
+    torch.manual_seed(2)
+    layer, x = WindowConvolution(2, 6, window).double(), torch.randn(5, 6, 2, dtype=torch.float64)
+    for lengths in (torch.full((5,), 6), torch.tensor([6, 1, 3, 4, 2])):
+        real = x.masked_fill(torch.arange(6)[:, None] >= lengths[:, None, None], 0.0)
+        hidden = layer(real, lengths)
+        assert hidden.shape == (5, 6, 6) and (hidden > 0).any()
+        wanted, given = hidden.amax(1), None if int(lengths.min()) == 6 else lengths
+        torch.testing.assert_close(layer.strongest(real.transpose(1, 2), given), wanted, rtol=0, atol=1e-12)
+
+
+def test_a_window_is_answered_only_inside_its_row() -> None:
+    layer, x = WindowConvolution(2, 3, 4).double(), torch.randn(2, 6, 2, dtype=torch.float64)
+    x[1, 2:] = 0
+    weight, bias = layer.convolution.weight, layer.convolution.bias
+    wanted = torch.zeros(2, 6, 3, dtype=torch.float64)
+    for row, start in ((0, 0), (0, 1), (0, 2), (1, 0)):
+        wanted[row, start] = torch.relu(torch.einsum("td,cdt->c", x[row, start : start + 4], weight) + bias)
+    torch.testing.assert_close(layer(x, torch.tensor([6, 2])), wanted, rtol=0, atol=1e-12)

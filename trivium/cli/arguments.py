@@ -179,9 +179,11 @@ def _description(kind: type, verb: Verb) -> str:
     shared = "Also: --json (for programs), --dry-run (only say what would be done), --debug (show tracebacks)."
     width = shutil.get_terminal_size().columns
     parts = [f"trivium {verb.name}{words} [--setting value ...]", about, f"Example: {verb.example}", shared]
+    beside = [f"Beside it: trivium {each.name}, {each.summary}." for each in verb.beside]
+    parts += beside
     # tyro joins lines again, but for those that begin with no letter.
     fill = functools.partial(textwrap.fill, width=width, subsequent_indent="  ")
-    return "\n\n".join(fill(" ".join(part.split())) if part in (about, shared) else part for part in parts)
+    return "\n\n".join(fill(" ".join(part.split())) if part in (about, shared, *beside) else part for part in parts)
 
 
 def _refusal(error: BaseException | None) -> UserError | None:

@@ -30,6 +30,7 @@ _WHY: dict[str, str] = {
 }
 _WHY_HERE: dict[tuple[str, str], str] = {
     ("quickstart", "--dtype"): "it is sized for float32, the one format that every machine multiplies fast",
+    ("pretrain gan", "--dtype"): "a game is played in float32: rewards and soft texts lose too much in fewer bits",
     ("prepare", "--run"): "it makes a folder of data, not a run: name the folder with --output",
     ("prepare", "--resume"): "it needs none: give the same command again, and it goes on where it stopped",
     ("prepare", "--seed"): "nothing in it is left to chance but the passes of a mixture, which have --mixture.seed",

@@ -44,14 +44,15 @@ def _pattern(verb: Verb) -> str:
 
 
 def _each() -> Iterable[Verb]:
-    """Every verb, after the tasks that it has: the first that fits is taken."""
+    """Every verb, after the tasks that it has and what it does beside: the first that fits is taken."""
     for verb in VERBS:
         yield from verb.tasks
+        yield from verb.beside
         yield verb
 
 
 def _task_names(verb: Verb) -> list[str]:
-    return [task.name.split()[-1] for task in verb.tasks]
+    return [task.name.split()[-1] for task in (*verb.tasks, *verb.beside)]
 
 
 def _words(verb: Verb) -> Iterable[str]:
@@ -74,6 +75,12 @@ def _bash() -> str:
         tasks = f'COMPREPLY=($(compgen -W "{" ".join(_task_names(verb))}" -- "$word"))'
         lines.append(f'    {verb.name}) case "$COMP_CWORD $word" in "2 -"*) ;; "2 "*) {tasks}; return ;; esac')
         lines.append('      verb="$verb ${COMP_WORDS[2]}" ;;')
+    for verb in (verb for verb in VERBS if verb.beside):
+        names = _task_names(verb)
+        offer = f'COMPREPLY=($(compgen -W "{" ".join(names)}" -- "$word")); return'
+        lines.append(f'    {verb.name}) if [ "$COMP_CWORD" -eq 2 ]; then case "$word" in -*) ;; *) {offer} ;; esac')
+        taken = f'case "${{COMP_WORDS[2]}}" in {"|".join(names)}) verb="$verb ${{COMP_WORDS[2]}}" ;; esac'
+        lines.append(f"      else {taken}; fi ;;")
     lines += ["  esac", '  case "$verb $before" in']
     for verb in _each():
         for flag in flags_of_verb(verb):
@@ -98,6 +105,12 @@ def _zsh() -> str:
         lines.append(f'  if [[ "$verb" == {verb.name} ]]; then')
         lines.append(f'    if (( CURRENT == 3 )) && [[ "$words[3]" != -* ]]; then {values}; fi')
         lines += ['    verb="$verb $words[3]"', "  fi"]
+    for verb in (verb for verb in VERBS if verb.beside):
+        names = _task_names(verb)
+        lines.append(f'  if [[ "$verb" == {verb.name} && "$words[3]" != -* ]]; then')
+        lines.append(f"    if (( CURRENT == 3 )); then _values work {' '.join(names)}; _files; return; fi")
+        lines.append(f'    case "$words[3]" in {"|".join(names)}) verb="$verb $words[3]" ;; esac')
+        lines.append("  fi")
     lines += ['  case "$verb" in', "    --completion) _values shell bash zsh fish ;;"]
     for verb in _each():
         lines.append(f"    {_pattern(verb)}) _arguments -S \\")
@@ -130,6 +143,9 @@ def _fish() -> str:
     for verb in (verb for verb in VERBS if verb.tasks):
         tasks, seen = " ".join(_task_names(verb)), "__fish_seen_subcommand_from"
         lines.append(f"complete -c trivium -n '{seen} {verb.name}; and not {seen} {tasks}' -f -a '{tasks}'")
+    for verb in (verb for verb in VERBS if verb.beside):
+        names, seen = " ".join(_task_names(verb)), "__fish_seen_subcommand_from"
+        lines.append(f"complete -c trivium -n '{seen} {verb.name}; and not {seen} {names}' -a '{names}'")
     for verb in (verb for verb in _each() if not verb.tasks):
         seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in verb.name.split())
         here = f"complete -c trivium -n '{seen}'"

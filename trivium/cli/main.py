@@ -83,15 +83,23 @@ def _dispatch(words: list[str], options: Options) -> int:
     if words[0] == "--completion":
         print(completion.script(words[1] if len(words) > 1 else ""), end="")
         return 0
-    verb = find_verb(words[0])
+    verb, words = _named(find_verb(words[0]), words[1:])
     # Before anything heavy is imported, so that a slip of the pen is told at once; a task is checked by its own verb.
     if not verb.tasks:
-        common.check(verb, words[1:], [flag for settings in verb.settings for flag in flags_of(settings)])
+        common.check(verb, words, [flag for settings in verb.settings for flag in flags_of(settings)])
     try:
-        importlib.import_module(verb.module).run(verb, words[1:], options)
+        importlib.import_module(verb.module).run(verb, words, options)
     except SystemExit as end:  # the parser ends this way after --help (0) or a flag it does not know (2)
         return end.code if isinstance(end.code, int) else 2
     return 0
+
+
+def _named(verb: Verb, words: list[str]) -> tuple[Verb, list[str]]:
+    """The verb, or what is done beside it where the first of `words` names that, with the words that are left."""
+    for other in verb.beside:
+        if words[:1] == other.name.split()[1:]:
+            return other, words[1:]
+    return verb, words
 
 
 def find_verb(name: str) -> Verb:

@@ -30,6 +30,8 @@ class Verb:
     """Where a recipe leads: the setting that a folder in its place belongs to."""
     tasks: tuple["Verb", ...] = ()
     """What it does one of, each with settings of its own: the word after `train` names one, "train tagging"."""
+    beside: tuple["Verb", ...] = ()
+    """What it does beside what it usually does, with settings of its own, where the word after it says so."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,6 +173,18 @@ _ALIGNING = (
     ),
 )
 
+_GAN = Verb(
+    name="pretrain gan",
+    summary="a generator of short texts against a discriminator that tells them from real ones",
+    module="trivium.cli.recipe",
+    settings=("trivium.recipes.gan_config:GANConfig",),
+    recipe="trivium.recipes.gan:gan",
+    needs="trivium.cli.dry_run.games:playing",
+    example="trivium pretrain gan --method relgan --data captions.txt",
+    then='trivium generate {run} --prompt "" --max-new-tokens 20',
+    leading="recipe",
+)
+
 _PLANS = (
     Verb(
         name="plan finetune",
@@ -252,6 +266,7 @@ VERBS = (
         example="trivium pretrain --data prepared --steps 1000",
         then='trivium generate {run} --prompt "Once"',
         leading="recipe",
+        beside=(_GAN,),
     ),
     Verb(
         name="extend",

@@ -44,7 +44,9 @@ def continued(
     source = last.device if chance is None else chance.device
     tokens: list[Tensor] = []
     while True:
-        logits = model.head.logits(last) / temperature
+        logits = model.head.logits(last)
+        if temperature != 1.0:  # a pass over all logits
+            logits = logits / temperature
         kind = torch.promote_types(logits.dtype, torch.float32)
         uniforms = torch.rand(logits.shape[0], dtype=kind, device=source, generator=chance)
         tokens.append(draw(logits, uniforms.to(logits.device)))

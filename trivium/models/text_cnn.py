@@ -122,9 +122,21 @@ class TextCNN(nn.Module):
         rows, length, _ = x.shape
         if lengths is None:
             lengths = torch.full((rows,), length, device=x.device)
-        valid = torch.arange(length, device=x.device) < lengths[:, None]
-        x = torch.where(valid[:, :, None], x, 0.0)
+        x = _real(x, lengths)
         return Output(torch.cat([block(x, lengths) for block in self.blocks], dim=-1))
+
+    def strongest(self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B C"]:
+        """The maximum over time of ``hidden``, which is what ``classify`` reads of it, without ever holding that: for
+        many texts most of the time goes into memory."""
+        x = _real(self.embedding(tokens), lengths).transpose(1, 2).contiguous()
+        ragged = None if int(lengths.min()) == tokens.shape[1] else lengths
+        return torch.cat([block.strongest(x, ragged) for block in self.blocks], dim=-1)
+
+
+def _real(x: Float[Tensor, "B T D"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B T D"]:
+    """Zero beyond each row's length."""
+    valid = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+    return torch.where(valid[:, :, None], x, 0.0)
 
 
 SIZES = {

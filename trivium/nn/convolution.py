@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
@@ -20,10 +20,25 @@ class WindowConvolution(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B T C"]:
         """Features of the window that starts at each position; ``x`` is zero beyond each row's length."""
-        features = self.convolution(F.pad(x.transpose(1, 2), (0, self.window - 1))).relu().transpose(1, 2)
-        starts = torch.arange(x.shape[1], device=x.device)
-        inside = starts[None] <= (lengths - self.window).clamp(min=0)[:, None]
-        return features * inside[:, :, None]
+        answers, length = self._answers(x.transpose(1, 2)).relu().transpose(1, 2), x.shape[1]
+        inside = self._inside(answers.shape[1], lengths)
+        return F.pad(answers * inside[:, :, None], (0, 0, 0, length - answers.shape[1]))
+
+    def strongest(self, x: Float[Tensor, "B D T"], lengths: Int[Tensor, "B"] | None) -> Float[Tensor, "B C"]:
+        """The maximum over time of the features, which are never all held; without ``lengths`` of whole rows. Fast
+        where ``x`` is contiguous as it is here, the positions last."""
+        answers = self._answers(x)
+        if lengths is not None:
+            answers = answers.masked_fill(~self._inside(answers.shape[2], lengths)[:, None], float("-inf"))
+        return answers.amax(2).relu()
+
+    def _answers(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B C P"]:
+        """W x + b of the windows that a row of full length has, or of the one that is filled up."""
+        return self.convolution(F.pad(x, (0, max(0, self.window - x.shape[2]))))
+
+    def _inside(self, positions: int, lengths: Int[Tensor, "B"]) -> Bool[Tensor, "B P"]:
+        starts = torch.arange(positions, device=lengths.device)
+        return starts[None] <= (lengths - self.window).clamp(min=0)[:, None]
 
 
 class StrongestWindow(nn.Module):

@@ -4,6 +4,7 @@ write_run_report(run, device, validation=prepared.validation)      # a language 
 write_run_report(run, device, pairs=[(source, reference), ...])    # a translation
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 
@@ -49,13 +50,16 @@ def write_run_report(
     labelled: Callable[[LocalModel], Labelled] | None = None,
     loss_of: str = TOKEN,
     extra: Callable[[LocalModel], Sequence[Section]] | None = None,
+    told: Sequence[str] = (),
+    plays: bool = False,
 ) -> None:
     """Writes `run.report`, from the run's metrics and from what is seen in its model, opened on `device`.
 
     Of a language model it shows how it continues the texts of `validation`, and of a recurrent one gradients by time
     lag and gates; of a translation model, what it makes of the first of `pairs`, each a source and its reference; of a
     model that labels, what `labelled` measures; of a generative classifier, texts of each label. `loss_of` is what the
-    loss is a mean over. `extra` gives further sections, after looking at the model where they need it. Under several
+    loss is a mean over, and with `plays` it is that of a game. `extra` gives further sections, after looking at the
+    model where they need it; the sentences of `told` come before all else. Under several
     processes the first one does it. A page that cannot be made is told on stderr: the run itself is done.
     """
     if not processes.place().is_first:
@@ -72,7 +76,8 @@ def write_run_report(
         if extra is not None:
             sections += extra(model)
         samples = of_each_label(model) if validation is None else continuations(model, validation)
-        write(run_page(_facts(run, model, loss_of, samples), sections), run.report)
+        facts = dataclasses.replace(_facts(run, model, loss_of, samples), told=told, plays=plays)
+        write(run_page(facts, sections), run.report)
     except (UserError, torch.OutOfMemoryError, MemoryError) as error:
         print(f"the run is saved, but no report of it could be made: {error}", file=sys.stderr)
 

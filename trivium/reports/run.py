@@ -38,11 +38,16 @@ class RunFacts:
     """What the loss is a mean over."""
     samples: Sequence[tuple[str, str]] = ()
     """(what begins it, what the model wrote)."""
+    told: Sequence[str] = ()
+    """Sentences that come before all else."""
+    plays: bool = False
+    """What it trains on is a game, whose loss is no likelihood and not to be drawn beside that of unseen text."""
 
 
 def run_page(facts: RunFacts, sections: Sequence[Section] = ()) -> Page:
     """The page of one run; `sections` are what is shown of its kind of model, after what every run has."""
-    drawn = [_course] if facts.loss_of == SCORE else [_loss, _course]  # scores have drawings of their own
+    # Scores and games have drawings of their own.
+    drawn = [_course] if facts.loss_of == SCORE or facts.plays else [_loss, _course]
     shown = [
         *([draw(facts) for draw in drawn] if facts.metrics else []),
         *sections,
@@ -54,7 +59,8 @@ def run_page(facts: RunFacts, sections: Sequence[Section] = ()) -> Page:
 
 
 def _head(facts: RunFacts) -> str:
-    body = parts.paragraph(facts.paper, "lead") + parts.paragraph(f"Trained on {facts.machine}.", "quiet")
+    body = "".join(map(parts.paragraph, facts.told))
+    body += parts.paragraph(facts.paper, "lead") + parts.paragraph(f"Trained on {facts.machine}.", "quiet")
     cards = [(_large(facts.parameters), "parameters")]
     if facts.metrics:
         last = facts.metrics[-1]

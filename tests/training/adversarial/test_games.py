@@ -76,7 +76,7 @@ def test_rewards_of_controls_do_not_ask_the_discriminator():
     for reward in ("constant", "random"):
         playing = game("seqgan", reward=reward)
         asked: list[int] = []
-        playing.discriminator.register_forward_hook(lambda *_, asked=asked: asked.append(1))
+        playing.discriminator.classify.register_forward_hook(lambda *_, asked=asked: asked.append(1))
         (loss,) = playing.written(real(), 0)
         assert not asked
         mean = float(loss.metrics["reward"] / loss.count)

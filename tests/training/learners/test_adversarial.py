@@ -41,7 +41,7 @@ def test_dropout_acts_in_the_discriminators_own_updates_and_never_in_rewards():
     both = learner()
     modes: list[bool] = []
     judge = both._game.discriminator
-    judge.register_forward_hook(lambda module, *_: modes.append(module.training == torch.is_grad_enabled()))
+    judge.classify.register_forward_hook(lambda module, *_: modes.append(module.training == torch.is_grad_enabled()))
     metrics = both.step(real(8))
     assert modes == [True] * (2 + 5)
     assert metrics["tokens"] == int(real(8).part(0, 4).mask.sum())

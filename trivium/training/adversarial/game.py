@@ -18,8 +18,15 @@ class Game(Protocol):
     from 0 the steps that are over: what is annealed goes by it, so that a game keeps no count of its own.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
+    @property
+    def generator(self) -> nn.Module:
+        """What writes."""
+        ...
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """What tells the written from the real."""
+        ...
 
     def modules(self) -> dict[str, nn.Module]:
         """What is to be saved beside the two, and is not trained by an optimiser."""

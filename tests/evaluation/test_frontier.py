@@ -112,10 +112,13 @@ def test_a_single_point():
     found = compared(REFERENCE, early)
     assert found.gaps[0].gap is None and not found.leaves
     assert found.words("a", "b") == (
-        "A and b have no range of quality in common. At temperature 1 it has a quality that b was not cooled down to."
+        "A and b have no range of quality in common. "
+        "At temperature 1 it has a quality that b was not cooled or heated to."
     )
     # Worse in quality than all of the reference, and worse in diversity: behind, and not out of range.
     assert compared(REFERENCE, at(12.0, 7.0)).behind == [1.0]
+    # Worse in quality and more diverse than all of it: so might the reference be where it is heated further.
+    assert compared(REFERENCE, at(12.0, 0.5)).gaps[0].gap is None
 
 
 def test_many_temperatures_are_no_many_chances():

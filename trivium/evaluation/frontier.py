@@ -10,7 +10,8 @@ of their time within that of maximum likelihood. Here both axes are costs, lower
 LM score and reverse LM score, 1 - BLEU and Self-BLEU.
 
 A frontier is the points of one run that no other point of it beats on both axes, joined by straight lines. With a worse
-quality than its worst point it still has that point's diversity; a better quality than its best point was not reached.
+quality than its worst point it has that point's diversity at least, which shows who is behind it and not who is beyond:
+it was not heated so far. A better quality than its best point was not reached.
 All gaps are per seed, between runs of equal seed (which share data and pre-training), and the intervals over seeds.
 """
 
@@ -51,7 +52,7 @@ class Gap:
     """Its mean over seeds."""
     gap: Interval | None
     """Diversity of the reference at that quality less that of the system: above 0 the system is better. None where in
-    some seed the reference was never as good in quality."""
+    some seed the reference was not cooled, or not heated, to such a quality, and so it cannot be said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ class Compared:
                 said.append(f"It is {where} it at {_temperatures(places)}.")
         unreached = [each.temperature for each in self.gaps if each.gap is None]
         if unreached:
-            said.append(f"At {_temperatures(unreached)} it has a quality that {reference} was not cooled down to.")
+            said.append(f"At {_temperatures(unreached)} it has a quality that {reference} was not cooled or heated to.")
         return " ".join(said)
 
     def _whole(self, system: str, reference: str, repeated: str) -> str:
@@ -169,17 +170,21 @@ def _gaps(edges: Mapping[int, Sequence[Point]], system: Runs, confidence: float)
     gaps = []
     for temperature in shared:
         points = [run[temperature] for run in by_temperature]
-        found = [
-            None if best is None else best - point.diversity
-            for edge, point in zip(edges.values(), points, strict=True)
-            for best in (diversity_at(edge, point.quality),)
-        ]
+        found = [_gap(edge, point) for edge, point in zip(edges.values(), points, strict=True)]
         values = [value for value in found if value is not None]
         within = 1 - (1 - confidence) / len(shared)
         whole = over_seeds(values, confidence=within) if len(values) == len(found) else None
         quality = sum(point.quality for point in points) / len(points)
         gaps.append(Gap(temperature=temperature, quality=quality, gap=whole))
     return gaps
+
+
+def _gap(edge: Sequence[Point], point: Point) -> float | None:
+    """By how much a point is beyond an edge; None where the edge does not reach so far in quality to say it."""
+    best = diversity_at(edge, point.quality)
+    if best is None or (point.quality > edge[-1].quality and point.diversity < best):
+        return None
+    return best - point.diversity
 
 
 def _common(edges: Sequence[Sequence[Point]]) -> tuple[float, float] | None:

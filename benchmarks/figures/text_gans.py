@@ -10,7 +10,7 @@ grammar-METHOD-SEED     expressions of 13 words with brackets that have to match
                         likelihood of others that were not learnt from.
 oracle200-METHOD-SEED   1,000 texts of 8 tokens of an LSTM with weights of chance, over 200 tokens: the published test
                         with 10,000 texts of 20 tokens over 5,000, made small with as little data for each token.
-                        NLL_oracle and NLL_test at six temperatures, before and after the game.
+                        NLL_oracle and NLL_test over temperatures, before and after the game.
 paper-METHOD-SEED, coco-METHOD-SEED
                         the published sizes: only where asked for. `--minutes` ends the game; what was stopped goes on.
 

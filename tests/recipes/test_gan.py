@@ -10,6 +10,7 @@ import pytest
 
 import trivium
 from tests.recipes.resuming import Killed, final_weights
+from trivium.checkpoints.model_folder import load_model
 from trivium.checkpoints.tensors import TensorFile
 from trivium.data.grammar import ARITHMETIC
 from trivium.data.text_rows import TextRowsSource
@@ -128,6 +129,15 @@ def test_the_game_begins_where_held_out_text_was_likeliest(data, tmp_path):
     assert run.metrics()[0]["validation_loss"] == pytest.approx(min(losses), abs=1e-4)
     assert f"{min(losses):.3f} where the game began" in run.report.read_text(encoding="utf-8")
     assert not (run.folder / "discriminator").exists()
+
+
+@pytest.mark.parametrize("method", ["seqgan", pytest.param("leakgan", marks=pytest.mark.slow)])
+def test_who_learns_beside_the_discriminator(runs, method):
+    """LeakGAN's generator alone: it writes by what the discriminator sees, which is another thing after every step."""
+    judging = Run.open(runs[method].folder / "discriminator")
+    folders = runs[method].folder / "likelihood" / "checkpoints" / "best", judging.checkpoint(judging.saved_steps()[-1])
+    before, after = (load_model(folder).get_parameter("head.weight") for folder in folders)
+    assert before.equal(after) == (method == "seqgan")
 
 
 def test_other_texts_are_not_gone_on_with(data, tmp_path):

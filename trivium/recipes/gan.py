@@ -4,7 +4,7 @@
     trivium.load(run.folder).generate("", max_new_tokens=20, seed=0)
 
 Three trainings, one after the other: the generator by maximum likelihood (the run `likelihood/` in the folder of the
-run), the discriminator alone on what that generator writes (`discriminator/`), and the game (the run itself). Each is
+run), the discriminator on what that generator writes (`discriminator/`), and the game (the run itself). Each is
 seeded by itself and goes on from its own checkpoints, so that a run that is killed in any of them, or between them, and
 resumed ends with the same bits.
 """
@@ -172,12 +172,17 @@ def _pretrained(played: _Played, run: Run) -> None:
 
 
 def _judging(played: _Played, game: Game, run: Run) -> None:
-    """Trains the discriminator alone, on real texts and what the generator writes."""
+    """Trains the discriminator, on real texts and what the generator writes; alone, but that LeakGAN's generator, which
+    writes by what the discriminator sees, goes on by likelihood beside it."""
     config = played.config
     if not config.discriminator_steps:
         return
     seeds.seed_everything(config.seed + 1)
-    learner = _learner(played, game, alone=True)
+    if config.method == "leakgan":
+        settings = dataclasses.replace(config.settings.leakgan, likelihood_every=1)
+        by_likelihood = dataclasses.replace(config, settings=dataclasses.replace(config.settings, leakgan=settings))
+        game = build_game(by_likelihood, played.generator, played.discriminator, end_id=played.texts.end)
+    learner = _learner(played, game, before=True)
     every = max(1, config.discriminator_steps // _PARTS)
     cadence = TrainerConfig(
         steps=config.discriminator_steps,
@@ -221,16 +226,17 @@ def _play(played: _Played, game: Game, run: Run) -> None:
     trainer.fit()
 
 
-def _learner(played: _Played, game: Game, *, alone: bool = False) -> AdversarialLearner:
-    """`alone`: of the discriminator only, which then never waits."""
+def _learner(played: _Played, game: Game, *, before: bool = False) -> AdversarialLearner:
+    """`before` the game the discriminator learns without ever waiting, and no generator but LeakGAN's does."""
     config, turns = played.config, played.config.turns
+    beside = int(config.method == "leakgan")
     settings = AdversarialConfig(
         generator=_adam(turns.generator_rate or config.way.generator_rate),
         discriminator=_adam(turns.discriminator_rate or config.way.discriminator_rate),
         schedule=_CONSTANT,
-        generator_updates=0 if alone else turns.generator_updates,
-        discriminator_updates=max(1, config.discriminator_updates) if alone else config.discriminator_updates,
-        saturated=1.0 if alone else turns.saturated,
+        generator_updates=beside if before else turns.generator_updates,
+        discriminator_updates=max(1, config.discriminator_updates) if before else config.discriminator_updates,
+        saturated=1.0 if before else turns.saturated,
         clip_norm=turns.clip_norm,
     )
     return AdversarialLearner(game, settings, steps=config.game_steps or sys.maxsize)

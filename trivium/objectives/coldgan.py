@@ -120,6 +120,7 @@ def coldgan(model: nn.Module, batch: CausalBatch, rewards: Float[Tensor, "B"], w
     each = (weights * rewards)[:, None].expand(batch.targets.shape)
     total = weighted_nll(model, batch, each)
     metrics = {"reward": rewards.detach().sum(), "weight": weights.detach().sum()}
+    metrics["tokens"] = batch.mask.sum().to(total.dtype)
     return Loss(total=total, count=total.new_tensor(float(batch.rows)), metrics=metrics)
 
 

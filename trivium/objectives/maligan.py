@@ -90,4 +90,5 @@ def maligan(model: nn.Module, batch: CausalBatch, weights: Float[Tensor, "B T"])
     They are to be worked out over all the texts of an update, and then cut as the batch is.
     """
     total = weighted_nll(model, batch, weights)
-    return Loss(total=total, count=total.new_tensor(float(batch.rows)))
+    metrics = {"tokens": batch.mask.sum().to(total.dtype)}
+    return Loss(total=total, count=total.new_tensor(float(batch.rows)), metrics=metrics)

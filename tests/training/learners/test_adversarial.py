@@ -35,6 +35,7 @@ def test_a_step_moves_both(method: str):
     assert all(metric["skipped"] == 0.0 for metric in metrics)
     assert 0 <= metrics[-1]["discriminator_correct"] <= 1
     assert 0 < metrics[-1]["unique"] <= 1
+    assert metrics[-1]["tokens"] == pytest.approx(int(real(8).part(0, 4).mask.sum()))  # not texts
 
 
 def test_dropout_acts_in_the_discriminators_own_updates_and_never_in_rewards():

@@ -52,7 +52,8 @@ class RelGAN:
                 truly = self.discriminator(part.targets, lengths=part.lengths)
                 falsely = self._judged(texts)
                 total = generator_loss(self._config.adversary, truly, falsely).sum()
-            yield Loss(total=total, count=total.new_tensor(float(part.rows)))
+            metrics = {"tokens": texts.lengths.sum().to(total.dtype)}
+            yield Loss(total=total, count=total.new_tensor(float(part.rows)), metrics=metrics)
 
     def _judged(self, texts: Texts) -> Float[Tensor, "B S"]:
         return self.discriminator(embeddings=self.discriminator.embed(texts.read), lengths=texts.lengths)

@@ -89,8 +89,9 @@ class TextGAN:
         self.discriminator.eval()
         with frozen(self.discriminator):
             truly = self.discriminator.features(_real(real))
-            falsely = self.discriminator.features(self._from_codes(real))
-            loss = generator_loss(truly, falsely, self._config)
+            texts = self._from_codes(real)
+            loss = generator_loss(truly, self.discriminator.features(texts), self._config)
+            loss.metrics["tokens"] = texts.lengths.sum().to(loss.total.dtype)
         yield loss
 
     def _from_codes(self, real: CausalBatch) -> Texts:

@@ -126,7 +126,7 @@ class AdversarialLearner:
         last = (own or judged)[-1] if own or judged else None
         told = {
             "loss": last.loss if last else 0.0,
-            "tokens": sum(result.count for result in own or judged),
+            "tokens": sum(_tokens(result) for result in own or judged),
             "learning_rate": (self._generator_updates if own else self._discriminator_updates).learning_rate,
             "gradient_norm": last.norm if last else 0.0,
             "skipped": float(not all(result.finite for result in [*judged, *own])),
@@ -136,7 +136,7 @@ class AdversarialLearner:
             told["discriminator_loss"] = judged[-1].loss
             told |= {f"discriminator_{name}": value for name, value in judged[-1].metrics.items() if name != "tokens"}
         if own:
-            metrics = dict(own[-1].metrics)
+            metrics = {name: value for name, value in own[-1].metrics.items() if name != "tokens"}
             if "reward_squared" in metrics:
                 told["reward_deviation"] = max(0.0, metrics.pop("reward_squared") - metrics["reward"] ** 2) ** 0.5
             told |= metrics
@@ -193,3 +193,8 @@ class AdversarialLearner:
 
     def _optimised(self) -> dict[str, Updates]:
         return {"generator": self._generator_updates, "discriminator": self._discriminator_updates}
+
+
+def _tokens(result: Gradient) -> float:
+    """That were learnt from: the losses of some methods are counted by texts, and say their tokens beside."""
+    return result.count * result.metrics["tokens"] if "tokens" in result.metrics else result.count

@@ -151,6 +151,16 @@ def test_replay_gives_back_what_was_there():
     assert torch.equal(Replay(0, 3).mixed(second).tokens, second.tokens)
 
 
+def test_replay_of_longer_texts_and_of_more_than_it_holds():
+    replay = Replay(2, 3)
+    many = Texts(torch.arange(4)[:, None].expand(4, 5).contiguous(), torch.tensor([5, 5, 5, 2]))
+    replay.mixed(many)
+    assert replay.tokens.tolist() == [[2, 2, 2], [3, 3, 3]] and replay.lengths.tolist() == [3, 2]
+    mixed = replay.mixed(many)
+    assert mixed.tokens[0].tolist() == [0] * 5
+    assert (mixed.tokens[1, :2].tolist(), int(mixed.lengths[1])) in [([2, 2], 3), ([3, 3], 2)]
+
+
 @pytest.mark.parametrize(
     ("method", "kind"), [("seqgan", "gpt2"), ("relgan", "gpt2"), ("relgan", "lstm"), ("coldgan", "gpt2")]
 )

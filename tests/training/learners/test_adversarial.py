@@ -106,7 +106,7 @@ def test_an_update_in_parts_is_the_same_update(method: str):
         ends.append(torch.cat([parameter.flatten() for parameter in playing.generator.parameters()]))
     assert ends[0].isfinite().all()
     if method != "relgan":
-        torch.testing.assert_close(*ends, rtol=0, atol=1e-9)
+        torch.testing.assert_close(*ends, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -31,13 +31,15 @@ class Replay(nn.Module):
         tokens, lengths = texts.tokens.clone(), texts.lengths.clone()
         if known:
             chosen = torch.randint(known, (len(lengths[1::2]),), device=tokens.device)
-            width = tokens.shape[1]
-            tokens[1::2], lengths[1::2] = self.tokens[chosen, :width], self.lengths[chosen].clamp(max=width)
+            width = min(tokens.shape[1], self.tokens.shape[1])
+            tokens[1::2, :width], lengths[1::2] = self.tokens[chosen, :width], self.lengths[chosen].clamp(max=width)
         self._keep(texts)
         return Texts(tokens, lengths)
 
     def _keep(self, texts: Texts) -> None:
-        room, rows = len(self.lengths), len(texts.lengths)
+        room = len(self.lengths)
+        texts = texts.part(max(0, len(texts.lengths) - room), len(texts.lengths))  # a place twice would hold either
+        rows = len(texts.lengths)
         places = (int(self.count) + torch.arange(rows, device=texts.tokens.device)) % room
         width = min(texts.tokens.shape[1], self.tokens.shape[1])
         self.tokens[places, :width] = texts.tokens[:, :width]

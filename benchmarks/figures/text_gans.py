@@ -69,7 +69,7 @@ def sizes(kind: str, smoke: bool, minutes: float | None) -> Sizes:
     small = kind in ("grammar", "oracle200")
     if smoke:
         return Sizes(epochs=2, judge=SMALL, samples=100, look_every=2, share=0.005, minutes=minutes)
-    epochs = {"grammar": 4, "oracle200": 60, "paper": 120, "coco": 80}[kind]
+    epochs = {"grammar": 4, "oracle200": 60, "paper": 40, "coco": 40}[kind]
     return Sizes(epochs=epochs, judge=SMALL if small else PUBLISHED, minutes=minutes)
 
 
@@ -85,6 +85,7 @@ def measure(name: str, smoke: bool, minutes: float | None) -> dict[str, Any]:
         sizes=sizes(kind, smoke, minutes),
         seed=int(seed),
         folder=_RUNS / _folder(smoke) / name,
+        starts=_RUNS / _folder(smoke) / f"{kind}-starts",
     )
     if method in _ALONE:
         model = cell.likely(dropout=_DROPOUT if method == "likelihood-dropout" else 0.0)

@@ -54,3 +54,15 @@ def test_a_window_is_answered_only_inside_its_row() -> None:
     for row, start in ((0, 0), (0, 1), (0, 2), (1, 0)):
         wanted[row, start] = torch.relu(torch.einsum("td,cdt->c", x[row, start : start + 4], weight) + bias)
     torch.testing.assert_close(layer(x, torch.tensor([6, 2])), wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [1, 3, 5, 9])
+def test_the_strongest_answer_by_products_of_the_vocabulary(window: int) -> None:
+    """More rows than are read at once, ragged, some shorter than the window; nothing beyond their end is read."""
+    torch.manual_seed(3)
+    layer, vectors = WindowConvolution(4, 6, window).double(), torch.randn(7, 4, dtype=torch.float64)
+    ids, lengths = torch.randint(7, (150, 6)), torch.randint(1, 7, (150,))
+    real = vectors[ids].masked_fill(torch.arange(6)[:, None] >= lengths[:, None, None], 0.0)
+    wanted = layer.strongest(real.transpose(1, 2), lengths)
+    assert (wanted > 0).any() and (wanted == 0).any()
+    torch.testing.assert_close(layer.strongest_of_ids(ids, vectors, lengths), wanted, rtol=0, atol=1e-12)

@@ -23,6 +23,9 @@ from trivium.nn.output import Output
 from trivium.nn.state import State
 from trivium.nn.weight_map import WeightMap
 
+_USES_OF_A_PIECE = 2
+"""From so many on it is quicker to multiply every piece by every filter than every token."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextCNNConfig:
@@ -125,9 +128,14 @@ class TextCNN(nn.Module):
         x = _real(x, lengths)
         return Output(torch.cat([block(x, lengths) for block in self.blocks], dim=-1))
 
+    @torch.no_grad()
     def strongest(self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B C"]:
         """The maximum over time of ``hidden``, which is what ``classify`` reads of it, without ever holding that: for
-        many texts most of the time goes into memory."""
+        many texts most of the time goes into memory. For very many, filters meet each piece of the vocabulary once.
+        No gradient."""
+        if tokens.numel() > _USES_OF_A_PIECE * self.config.vocabulary_size:
+            read = [block.strongest_of_ids(tokens, self.embedding.weight, lengths) for block in self.blocks]
+            return torch.cat(read, dim=-1)
         x = _real(self.embedding(tokens), lengths).transpose(1, 2).contiguous()
         ragged = None if int(lengths.min()) == tokens.shape[1] else lengths
         return torch.cat([block.strongest(x, ragged) for block in self.blocks], dim=-1)

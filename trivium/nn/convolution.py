@@ -5,6 +5,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+_ROWS_AT_ONCE = 64
+"""Whose answers stay in a processor's cache until their maximum is taken."""
+
 
 class WindowConvolution(nn.Module):
     """relu(W x_{t : t + h} + b) for every window of ``window`` tokens that lies inside its row.
@@ -31,6 +34,31 @@ class WindowConvolution(nn.Module):
         if lengths is not None:
             answers = answers.masked_fill(~self._inside(answers.shape[2], lengths)[:, None], float("-inf"))
         return answers.amax(2).relu()
+
+    @torch.no_grad()
+    def strongest_of_ids(
+        self, ids: Int[Tensor, "B T"], vectors: Float[Tensor, "V D"], lengths: Int[Tensor, "B"]
+    ) -> Float[Tensor, "B C"]:
+        """`strongest` of rows of ``ids`` of a table of ``vectors``, for many more ids than vectors.
+
+        W x is a sum over the places in a window, and at each place there are but V vectors to be multiplied: their
+        products are made once, V h of them, and a window's answer is the sum of h looked up. No gradient.
+        """
+        weight, bias = (self.convolution.get_parameter(name) for name in ("weight", "bias"))
+        filters, width, window = weight.shape
+        none, never = len(vectors), len(vectors) + 1  # beyond a row's end, and what no maximum is taken of
+        vectors = torch.cat([vectors, vectors.new_zeros(2, width)])
+        products = (vectors @ weight.permute(1, 2, 0).reshape(width, window * filters)).view(-1, filters)
+        products[never * window :] = float("-inf")
+        ids = ids.masked_fill(torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None], none)
+        ids = F.pad(ids, (0, max(0, window - ids.shape[1])), value=none).unfold(1, window, 1)
+        ids = ids.masked_fill(~self._inside(ids.shape[1], lengths)[:, :, None], never)
+        places = ids * window + torch.arange(window, device=ids.device)
+        found = []
+        for some in places.split(_ROWS_AT_ONCE):
+            answers = F.embedding_bag(some.reshape(-1, window), products, mode="sum")
+            found.append(answers.unflatten(0, some.shape[:2]).amax(1))
+        return torch.cat(found).add_(bias).relu_()
 
     def _answers(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B C P"]:
         """W x + b of the windows that a row of full length has, or of the one that is filled up."""

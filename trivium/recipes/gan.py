@@ -236,7 +236,7 @@ def _learner(played: _Played, game: Game, *, before: bool = False) -> Adversaria
         schedule=_CONSTANT,
         generator_updates=beside if before else turns.generator_updates,
         discriminator_updates=max(1, config.discriminator_updates) if before else config.discriminator_updates,
-        saturated=1.0 if before else turns.saturated,
+        saturated=1.0 if before else config.saturated,
         clip_norm=turns.clip_norm,
     )
     return AdversarialLearner(game, settings, steps=config.game_steps or sys.maxsize)

@@ -46,6 +46,8 @@ class Way:
     """Of the discriminator alone."""
     discriminator_updates: int = 5
     """In a step."""
+    saturated: float = 0.98
+    """Share of the texts about which a discriminator is right that waits; 1 for one that never does."""
     steps: int = 200
     """Of the game."""
 
@@ -64,6 +66,8 @@ WAYS: Mapping[MethodName, Way] = {
         embedding_width=32,
         generator_rate=1e-4,
         discriminator_steps=0,
+        # It sees soft tokens beside hard ones, and is right about nearly all while it has much to teach.
+        saturated=1.0,
         steps=500,
     ),
     # The authors begin with a large pre-trained model; a rate between that and SeqGAN's.
@@ -156,8 +160,9 @@ class TurnsConfig:
     """Updates of the generator in a step, each on texts of its own."""
     discriminator_updates: int | None = None
     """Updates of the discriminator before them, each on other texts; null for the method's."""
-    saturated: float = 0.98
-    """A discriminator that is right about this share of the texts waits until it is not; 1 never waits."""
+    saturated: float | None = None
+    """A discriminator that is right about this share of the texts waits until it is not; 1 never waits; null for the
+    method's, 1 for relgan and 0.98 for all others."""
     clip_norm: float | None = 5.0
     """Longest gradient that is applied as it is; null for no limit."""
     parts: int = 1
@@ -299,6 +304,11 @@ class GANConfig:
         """In a step."""
         asked = self.turns.discriminator_updates
         return self.way.discriminator_updates if asked is None else asked
+
+    @property
+    def saturated(self) -> float:
+        """Share of the texts about which a discriminator is right that waits."""
+        return self.way.saturated if self.turns.saturated is None else self.turns.saturated
 
     @property
     def discriminator_steps(self) -> int:

@@ -46,7 +46,7 @@ class Judge:
 _WINDOWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
 SMALL = Judge(
     classifier=TextCNNConfig(width=32, windows=_WINDOWS, filters=(32,) * len(_WINDOWS), highway=True, dropout=0.25),
-    relgan=RelGANDiscriminatorConfig(width=32, representations=1, filters=64),
+    relgan=RelGANDiscriminatorConfig(width=32, representations=1, windows=(1, 2, 3, 4, 5), filters=64),
 )
 PUBLISHED = Judge(classifier=CLASSIFIERS["seqgan"], relgan=RelGANDiscriminatorConfig())
 
@@ -64,6 +64,9 @@ class Play:
     likelihood_beside: int = 0
     """Steps, before the game, of the discriminator and of likelihood: LeakGAN writes by what the discriminator sees,
     and what that learns alone would be strange to it."""
+    saturated: float = 0.98
+    """A discriminator that is right about so many texts waits; 1 for never. RelGAN's sees soft tokens beside hard ones,
+    and is right about nearly all while it still has much to teach."""
 
 
 METHODS: dict[str, Play] = {
@@ -72,7 +75,7 @@ METHODS: dict[str, Play] = {
     "maligan": Play(steps=300, generator_rate=1e-3),
     "textgan": Play(steps=300, generator_rate=1e-3, discriminator_updates=1, discriminator_first=0),
     "leakgan": Play(steps=100, generator_rate=1e-3, discriminator_first=0, likelihood_beside=100),
-    "relgan": Play(steps=200, generator_rate=2e-4),
+    "relgan": Play(steps=400, generator_rate=2e-4, discriminator_rate=1e-4, discriminator_updates=1, saturated=1.0),
     "coldgan": Play(steps=300, generator_rate=1e-3),
     "constant": Play(steps=150, generator_rate=1e-3, discriminator_updates=0, discriminator_first=0),
     "random": Play(steps=150, generator_rate=1e-3, discriminator_updates=0, discriminator_first=0),
@@ -87,7 +90,10 @@ def learning(play: Play) -> AdversarialConfig:
         for rate in (play.generator_rate, play.discriminator_rate)
     ]
     return AdversarialConfig(
-        generator=rates[0], discriminator=rates[1], discriminator_updates=play.discriminator_updates
+        generator=rates[0],
+        discriminator=rates[1],
+        discriminator_updates=play.discriminator_updates,
+        saturated=play.saturated,
     )
 
 

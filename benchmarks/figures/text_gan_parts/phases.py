@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -68,17 +68,22 @@ class Cell:
     seed: int
     folder: pathlib.Path
     """Of its runs."""
+    starts: pathlib.Path
+    """Of the generators that have learnt by likelihood: with the same seed every game begins with the same."""
 
-    def likely(self, *, dropout: float = 0.0, method: str | None = None) -> nn.Module:
+    def likely(self, *, dropout: float = 0.0) -> nn.Module:
         """A generator that has learnt by likelihood, as it was when the validation texts were the likeliest."""
         seed_everything(self.seed)
-        model = generator(method or self.method, self.language, self.sizes.judge, dropout=dropout)
+        model = generator(self.method, self.language, self.sizes.judge, dropout=dropout)
         epoch = math.ceil(len(self.language.train) / ROWS)
         steps = self.sizes.epochs * epoch
         optimiser = OptimiserConfig(learning_rate=_RATE, beta2=0.999, weight_decay=0.0)
         config = SupervisedConfig(optimiser=optimiser, schedule=ScheduleConfig(kind="constant", warmup_steps=0))
         learner = SupervisedLearner(model, likelihood, config, steps=steps)
-        run = self._run(f"likelihood-{dropout:g}", learner, ROWS, steps, every=epoch)
+        own = "leakgan" if self.method == "leakgan" else "lstm"
+        folder = self.starts / f"{own}-{dropout:g}-{self.seed}"
+        facts = {"generator": own, "dropout": dropout}
+        run = self._run("likelihood", learner, ROWS, steps, every=epoch, folder=folder, facts=facts)
         model.load_state_dict(load_file(run.checkpoints / "best" / "model.safetensors"))
         return model
 
@@ -159,10 +164,12 @@ class Cell:
         *,
         every: int,
         minutes: float | None = None,
+        folder: pathlib.Path | None = None,
+        facts: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Run:
-        folder = self.folder / name
-        facts = {"method": self.method, "seed": self.seed, "steps": steps, "rows": rows}
+        folder, facts = folder or self.folder / name, facts or {"method": self.method}
+        facts = {**facts, "seed": self.seed, "steps": steps, "rows": rows}
         run = Run.start(folder, facts, resume=(folder / "config.yaml").is_file())
         config = TrainerConfig(
             steps=steps,

@@ -44,7 +44,7 @@ def test_dropout_acts_in_the_discriminators_own_updates_and_never_in_rewards():
     judge = both._game.discriminator
     judge.classify.register_forward_hook(lambda module, *_: modes.append(module.training == torch.is_grad_enabled()))
     metrics = both.step(real(8))
-    assert modes == [True] * (2 + 5)
+    assert modes == [True] * (2 + 1)  # two updates, and all endings at once
     assert metrics["tokens"] == int(real(8).part(0, 4).mask.sum())
     assert 0 < metrics["reward"] < 1
     assert 0 < metrics["reward_deviation"] < 0.5

@@ -33,14 +33,15 @@ def rollout_rewards(
     rows, length = texts.shape
     copies = torch.arange(rows, device=texts.device).repeat_interleave(rollouts)
     state = policy(start, state=policy.new_state(rows, length + 1)).state
-    rewards = []
+    seen, until = [texts], [lengths]
     for t in range(length - 1):
         output = policy(texts[:, t : t + 1], state=state)
         state = output.state
         endings = continued(policy, output.hidden[copies, -1], state.take(copies), length - 1 - t)
-        whole = torch.cat([texts[copies, : t + 1], endings], dim=1)
-        until = lengths[copies] if end_id is None else ended(whole, end_id)
-        rewards.append(judge(whole, until).view(rows, rollouts).mean(dim=1))
-    rewards.append(judge(texts, lengths))
+        seen.append(torch.cat([texts[copies, : t + 1], endings], dim=1))
+        until.append(lengths[copies] if end_id is None else ended(seen[-1], end_id))
+    # All at once: what a judge prepares for many texts (`TextCNN.strongest`) it prepares once.
+    last, rest = judge(torch.cat(seen), torch.cat(until)).split([rows, rows * rollouts * (length - 1)])
     # At or beyond a row's last token nothing was left to roll out: the judge saw the text itself.
-    return torch.stack(rewards, dim=1)
+    means = rest.view(length - 1, rows, rollouts).mean(dim=2)
+    return torch.cat([means, last[None]]).t()

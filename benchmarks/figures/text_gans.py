@@ -11,6 +11,7 @@ grammar-METHOD-SEED     expressions of 13 words with brackets that have to match
 oracle200-METHOD-SEED   1,000 texts of 8 tokens of an LSTM with weights of chance, over 200 tokens: the published test
                         with 10,000 texts of 20 tokens over 5,000, made small with as little data for each token.
                         NLL_oracle and NLL_test over temperatures, before and after the game.
+oracle500-METHOD-0      2,000 texts of 10 tokens over 500; one seed.
 paper-METHOD-SEED, coco-METHOD-SEED
                         the published sizes: only where asked for. `--minutes` ends the game; what was stopped goes on.
 
@@ -32,7 +33,7 @@ from typing import Any
 import torch
 from text_gan_parts import tables
 from text_gan_parts.languages import Language, captions, grammar, synthetic
-from text_gan_parts.methods import METHODS, PUBLISHED, SMALL
+from text_gan_parts.methods import LARGE, LARGE_METHODS, METHODS, SMALL
 from text_gan_parts.phases import Cell, Sizes
 
 from trivium.runtime import machine
@@ -40,17 +41,18 @@ from trivium.runtime import machine
 _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 _RESULTS, _RUNS = _REPOSITORY / "benchmarks" / "results", _REPOSITORY / "runs"
 _DROPOUT = 0.6
-_SEEDS = (0, 1, 2)
+_SEEDS = {"grammar": (0, 1, 2), "oracle200": (0, 1, 2), "oracle500": (0,)}
 _ALONE = ("likelihood", "likelihood-dropout")
-_LANGUAGES = ("grammar", "oracle200", "paper", "coco")
+_LANGUAGES = (*_SEEDS, "paper", "coco")
 EVERY = (*_ALONE, *METHODS)
+_NOT_COMPARED = ("grammar", "likelihood-dropout")
 
 
 def cells(smoke: bool) -> list[str]:
     """In the order in which they are run; one seed for a trial."""
-    one = {kind: [f"{kind}-{method}" for method in EVERY] for kind in ("grammar", "oracle200")}
-    one["grammar"].remove("grammar-likelihood-dropout")
-    return [f"{name}-{seed}" for seed in (_SEEDS[:1] if smoke else _SEEDS) for kind in one for name in one[kind]]
+    seeds = [(seed, kind) for kind, own in _SEEDS.items() for seed in (own[:1] if smoke else own)]
+    every = [(seed, kind, method) for seed, kind in sorted(seeds) for method in EVERY]
+    return [f"{kind}-{method}-{seed}" for seed, kind, method in every if (kind, method) != _NOT_COMPARED]
 
 
 def language(kind: str, seed: int, smoke: bool) -> Language:
@@ -59,6 +61,8 @@ def language(kind: str, seed: int, smoke: bool) -> Language:
         return grammar(300 if smoke else 3000, seed=seed, held_out=200 if smoke else 1000)
     if kind == "oracle200":
         return synthetic(200, 8, 200 if smoke else 1000, seed=seed, held_out=200 if smoke else 2000)
+    if kind == "oracle500":
+        return synthetic(500, 10, 200 if smoke else 2000, seed=seed, held_out=200 if smoke else 2000)
     if kind == "paper":
         return synthetic(5000, 20, 200 if smoke else 10_000, seed=seed, held_out=200 if smoke else 2000)
     return captions(200 if smoke else None)
@@ -66,11 +70,13 @@ def language(kind: str, seed: int, smoke: bool) -> Language:
 
 def sizes(kind: str, smoke: bool, minutes: float | None) -> Sizes:
     """How much of it."""
-    small = kind in ("grammar", "oracle200")
+    small = kind in _SEEDS
     if smoke:
         return Sizes(epochs=2, judge=SMALL, samples=100, look_every=2, share=0.005, minutes=minutes)
-    epochs = {"grammar": 4, "oracle200": 60, "paper": 40, "coco": 40}[kind]
-    return Sizes(epochs=epochs, judge=SMALL if small else PUBLISHED, minutes=minutes)
+    epochs = {"grammar": 4, "oracle200": 60, "oracle500": 40, "paper": 12, "coco": 20}[kind]
+    if small:
+        return Sizes(epochs=epochs, judge=SMALL, minutes=minutes)
+    return Sizes(epochs=epochs, judge=LARGE, plays=LARGE_METHODS, minutes=minutes)
 
 
 def measure(name: str, smoke: bool, minutes: float | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def test_by_hand():
     torch.testing.assert_close(loss.total, -(picked * rewards)[batch.mask].sum())
     assert loss.count == 17
     torch.testing.assert_close(loss.metrics["reward"], rewards[batch.mask].sum())
+    torch.testing.assert_close(loss.metrics["reward_squared"], rewards[batch.mask].square().sum())
 
 
 def test_a_reward_at_one_position_trains_only_that_position():
@@ -42,9 +43,9 @@ def test_a_constant_reward_moves_nothing_under_the_baseline():
     """The control of every text GAN: without a baseline the same reward for all still changes the generator."""
     model, batch = build()
     rewards = torch.full((4, 5), 0.7, dtype=torch.float64)
-    seqgan(model, batch, rewards, "position").total.backward()
+    seqgan(model, batch, rewards, position_mean(rewards, batch.mask)).total.backward()
     assert all(parameter.grad.abs().max() < 1e-14 for parameter in model.parameters())
-    seqgan(model, batch, rewards, "none").total.backward()
+    seqgan(model, batch, rewards).total.backward()
     assert model.head.bias.grad.abs().max() > 0.01
 
 

@@ -1,6 +1,7 @@
 """`trivium pretrain gan` from Python: every method to its end on forty lines, killed anywhere, and asked wrongly."""
 
 import dataclasses
+import html
 import json
 import pathlib
 import re
@@ -19,6 +20,7 @@ from trivium.objectives.coldgan import ColdConfig
 from trivium.objectives.leakgan import LeakGANTraining
 from trivium.objectives.relgan import RelGANConfig
 from trivium.objectives.seqgan import SeqGANConfig
+from trivium.recipes import gan_report
 from trivium.recipes.gan import gan
 from trivium.recipes.gan_config import (
     WAYS,
@@ -62,7 +64,7 @@ def tiny(data: pathlib.Path, output: pathlib.Path, **settings: Any) -> GANConfig
         "rows": 4,
         "steps": 2,
         "cadence": CadenceConfig(log_every_steps=1, evaluate_every_steps=1, checkpoint_every_steps=1),
-        "frontier": FrontierConfig(temperatures=(0.5, 1.0), texts=8, draws=2, order=2),
+        "frontier": FrontierConfig(temperatures=(0.5, 1.0), texts=8, draws=2, order=2, judge_width=4, judge_passes=1),
         "device": "cpu",
     }
     return GANConfig(data=data, output=output, **usual | settings)
@@ -94,6 +96,7 @@ def test_every_method_ends_in_a_model_that_writes(runs, method):
     run = runs[method]
     assert [row["step"] for row in run.metrics()] == [1, 2]
     assert all(row["validation_loss"] > 0 and 0 < row["unique"] <= 1 for row in run.metrics())
+    assert ("reward_deviation" in run.metrics()[-1]) == (method not in ("textgan", "relgan"))  # they have no rewards
     assert (run.checkpoints / "best").resolve().name == "step-00000002"
     assert [Run.open(run.folder / name).saved_steps()[-1] for name in ("likelihood", "discriminator")] == [2, 2]
     model = trivium.load(run.folder)
@@ -117,6 +120,23 @@ def test_the_page_tells_the_course_and_the_frontier_of_both(runs, method):
     assert ("standard deviation of the rewards" in page) == (method == "seqgan")
     # TextGAN's texts vary by their codes, and so stand at one temperature.
     assert page.count("temperature 0.5") == (2 if method == "seqgan" else 1)
+    assert "Judged by its texts alone" in page and "one LSTM layer of width 4, 1 pass)" in page
+    assert "(LM score; " in page[: page.index("<main>")]
+
+
+@pytest.mark.parametrize("method", ["seqgan", "textgan"])
+def test_texts_of_both_are_kept_with_the_run(runs, method):
+    """Of TextGAN its own, from codes, which the saved generator does not write."""
+    run = runs[method]
+    lines = [(run.samples / f"{name}.jsonl").read_text(encoding="utf-8").splitlines() for name in ("before", "after")]
+    before, after = ([json.loads(line)["text"] for line in each] for each in lines)
+    assert len(before) == len(after) == 8
+    page = run.report.read_text(encoding="utf-8")
+    assert all(html.escape(text) in page for text in (*before[:2], *after[:2]))
+    texts = read_gan_texts(tiny(pathlib.Path(run.config["data"]), run.folder))
+    saved = load_model(run.checkpoints / "best")
+    sampled = [texts.tokenizer.decode(ids) for ids in gan_report._sampled(saved, texts, 1.0, 8, seed=0)]
+    assert (after == sampled) == (method == "seqgan")
 
 
 def test_the_game_begins_where_held_out_text_was_likeliest(data, tmp_path):

@@ -1,14 +1,20 @@
 """What is said of a game: signs of a collapse, and whether copies can pass for diversity."""
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
+import torch
 
 from trivium.data.grammar import ARITHMETIC
 from trivium.evaluation.frontier import compared
-from trivium.recipes.gan_config import FrontierConfig, GANConfig
+from trivium.evaluation.text_scores import RealTexts
+from trivium.recipes import gan_report
+from trivium.recipes.gan_config import FrontierConfig, GANConfig, NetworksConfig
+from trivium.recipes.gan_game import build_discriminator, build_game, build_generator
 from trivium.recipes.gan_report import Measured, signs, swept, told
+from trivium.recipes.gan_scores import scored, section
 from trivium.recipes.gan_texts import GANTexts, read_gan_texts
 
 FRONTIER = FrontierConfig(temperatures=(1.0,), texts=20, draws=2, order=4)
@@ -90,6 +96,70 @@ def test_each_sign_is_a_sentence(config, texts, rows, said):
     assert len(told_of) == 1 and told_of[0].startswith(said)
     # Just before it is one there is none.
     assert signs(numbered[:1], found(config, texts, real(texts)))[0].startswith("There is no sign")
+
+
+def test_texts_are_judged_beside_those_of_the_start_and_real_ones(config, texts):
+    """One text again and again: likely, and a model of it knows nothing of the language."""
+    judging = dataclasses.replace(config, frontier=dataclasses.replace(FRONTIER, judge_width=16, judge_passes=4))
+    start, end = ([write(1.0, 20, seed) for seed in (0, 1)] for write in (real(texts), of_one(texts, "x + y")))
+    measured = found(judging, texts, real(texts), scored=scored(judging, texts, start, end))
+    both = measured.scored
+    assert both is not None and (both.learnt_texts, both.draw_texts) == (40, 20)
+    assert both.end.reverse.estimate > both.start.reverse.estimate + 0.5
+    assert both.start.forward.estimate == pytest.approx(both.real.forward.estimate, abs=0.5)
+    said = told(judging, [], measured)[2]
+    assert f"gives its texts {both.end.forward.estimate:.3f} nats a token (LM score; " in said
+    assert f"{both.start.forward.estimate:.3f} where the game began)" in said
+    assert f"held-out text {both.end.reverse.estimate:.3f} (reverse LM score; {both.start.reverse.estimate:.3f}" in said
+    assert said.endswith(f"with real texts both are {both.real.forward.estimate:.3f}.")
+    page = section(judging, texts, both, "its start").body
+    assert "one LSTM layer of width 16, 4 passes) that learnt from 40 real texts" in page
+    assert page.index(">real texts<") < page.index(">its start<") < page.index(">seqgan<")
+
+
+def test_the_end_of_a_text_counts(config, texts, monkeypatch):
+    """Draws are without their end tokens; a text that fills the room had none."""
+    seen: list[Any] = []
+    monkeypatch.setattr(RealTexts, "scores", lambda self, draws: seen.extend(draws))
+    full = [2] * texts.longest
+    brief = dataclasses.replace(config, frontier=dataclasses.replace(FRONTIER, judge_width=2, judge_passes=1))
+    scored(brief, texts, [[[3], full]] * 2, [[[], full]] * 2)
+    assert seen == [[[3, texts.end], full]] * 2 + [[[texts.end], full]] * 2
+
+
+def test_what_is_not_judged(config, texts):
+    draws = [[[3], [4]]] * 2
+    off = dataclasses.replace(config, frontier=dataclasses.replace(FRONTIER, judge_passes=0))
+    assert scored(off, texts, draws, draws) is None
+    assert scored(config, dataclasses.replace(texts, training=texts.training[:1]), draws, draws) is None
+
+
+def test_a_sample_stands_with_its_source(texts):
+    """Texts are written for the held-out sources in turn."""
+    sources = [[*texts.tokenizer.encode(words), texts.end] for words in ("x + y", "( x )")]
+    of_pairs = dataclasses.replace(texts, held_out_sources=sources)
+    lines = [json.loads(gan_report._record(of_pairs, number, "y")) for number in range(3)]
+    assert lines == [{"source": source, "text": "y"} for source in ("x + y", "( x )", "x + y")]
+    assert gan_report._record(texts, 0, "“y”") == '{"text": "“y”"}\n'
+
+
+def test_soft_texts_are_not_written_all_at_once(config, texts, monkeypatch):
+    monkeypatch.setattr(gan_report, "_ROWS", 10)
+    torch.manual_seed(0)
+    by_code = dataclasses.replace(config, method="textgan", networks=NetworksConfig(width=8, filters=0.01))
+    generator = build_generator(by_code, texts.tokenizer.vocabulary_size, texts.longest)
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter)  # so that a code decides
+    discriminator = build_discriminator(by_code, generator, texts.tokenizer.vocabulary_size, texts.longest)
+    game = build_game(by_code, generator, discriminator, end_id=texts.end)
+    rows: list[int] = []
+    sampled = game.sampled
+    monkeypatch.setattr(game, "sampled", lambda real, step: rows.append(real.rows) or sampled(real, step))
+    state = torch.get_rng_state()
+    written = gan_report._by_codes(game, texts, 1.0, 25, seed=1)
+    assert rows == [10, 10, 5] and torch.equal(torch.get_rng_state(), state)
+    assert written == gan_report._by_codes(game, texts, 1.0, 25, 1) != gan_report._by_codes(game, texts, 1.0, 25, 2)
+    assert written[:10] != written[10:20]  # each part has codes of its own
 
 
 def test_of_textgan_it_is_said_how_it_writes(config, texts):

@@ -10,7 +10,7 @@ from trivium.models.gpt2 import GPT2, GPT2Config
 from trivium.models.lstm import LSTM, LSTMConfig
 from trivium.models.relational_memory import RelationalMemory, RelationalMemoryConfig
 from trivium.nn.gumbel import gumbel_noise
-from trivium.training.soft_rollouts import soft_argmax_sample, soft_sample
+from trivium.training.soft_rollouts import noisy_sample, soft_argmax_sample, softened
 
 V, LENGTH = 7, 5
 
@@ -35,6 +35,13 @@ MODELS = [lstm, gpt2, relational_memory]
 def seeded(function: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     torch.manual_seed(5)
     return function()
+
+
+def soft_sample(
+    model: nn.Module, start: Tensor, length: int, beta: float, *, hard: bool = False
+) -> tuple[Tensor, Tensor]:
+    tokens, noise = noisy_sample(model, start, length)
+    return tokens, softened(model, start, tokens, noise, beta, hard=hard)
 
 
 def published_loop(model: nn.Module, start: Tensor, beta: float) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,7 @@ def _then(usual: str, folder: pathlib.Path) -> str:
         of_pairs = trained_on_pairs(read_description(saved)) is True
     except UserError:
         return usual
-    if purpose == "filling":
+    if purpose in ("filling", "text_to_text"):
         return "trivium predict {run} --input texts.txt"
     if purpose is None and kind == "encoder":
         return "trivium train classification --base {run} --data texts.csv"

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from trivium.data.batches import CausalBatch
 from trivium.errors import ConfigError
 from trivium.objectives.loss import Loss
-from trivium.objectives.weighted_likelihood import weighted_nll
+from trivium.objectives.weighted_likelihood import reward_metrics, weighted_nll
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +115,11 @@ def corrections(ratios: Float[Tensor, "B T"], clip: float) -> Float[Tensor, "B"]
 def coldgan(model: nn.Module, batch: CausalBatch, rewards: Float[Tensor, "B"], weights: Float[Tensor, "B"]) -> Loss:
     """-sum_i w_i D_i sum_t log pi(y_it), counted by texts; ``weights`` as above.
 
-    Metrics: "reward", and "weight", whose mean is near 1 while little is clipped.
+    Metrics: those of the rewards, and "weight", whose mean is near 1 while little is clipped.
     """
     each = (weights * rewards)[:, None].expand(batch.targets.shape)
     total = weighted_nll(model, batch, each)
-    metrics = {"reward": rewards.detach().sum(), "weight": weights.detach().sum()}
+    metrics = {**reward_metrics(rewards), "weight": weights.detach().sum()}
     metrics["tokens"] = batch.mask.sum().to(total.dtype)
     return Loss(total=total, count=total.new_tensor(float(batch.rows)), metrics=metrics)
 

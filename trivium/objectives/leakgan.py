@@ -6,14 +6,17 @@ Features f_t and goals g_t are of the first t tokens of a text, t = 0, ..., n; c
     Worker     -sum_t r_t log p(y_t | s_{t-1}),                r_t = mean_{i = 1..c} cos(f_t - f_{t-i}, g_{t-i})
 
 f is a constant to both, and the goals are one to the Worker, so that the sum of the two losses gives each part its own
-gradient and the two may share one backward pass. Each step of each text has a reward of its own, where the authors'
-program has one cosine for a whole batch, and a step at which fewer than c goals were set is judged by those there are.
+gradient and the two may share one backward pass. Each step of each text has a reward of its own, and a step at which
+fewer than c goals were set is judged by those there are. The authors' program has one cosine for a whole batch, so that
+no step is worth more than another: in effect a constant reward, which is offered too. It does less harm: the Worker
+finds tokens that follow the goals better than those of real texts do (docs/log.md).
 
 Goals whose c steps reach beyond the end of their text are left out of the Manager's loss, as in the program; it takes
 every c-th goal, summed with those before it, where this takes every one.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,6 +28,7 @@ from trivium.errors import ConfigError
 from trivium.models.leakgan import LeakGAN
 from trivium.objectives.loss import Loss
 
+WorkerReward = Literal["intrinsic", "constant"]
 SHARPNESS = 16.0
 """delta of the authors' program; the paper has 12."""
 
@@ -41,6 +45,8 @@ class LeakGANTraining:
     """delta of the ranks."""
     likelihood_every: int = 15
     """Of so many updates one is by likelihood on real text ("interleaved training"); 0 for none."""
+    worker_reward: WorkerReward = "intrinsic"
+    """Of each step of each text, as in the paper; or constant, as in effect in the authors' program."""
 
     def __post_init__(self) -> None:
         if self.rollouts < 1 or self.likelihood_every < 0 or self.sharpness <= 0:
@@ -54,7 +60,9 @@ _STILL = 1e-5
 """A shorter way is what rounding makes of features that did not move: it has no direction."""
 
 
-def leakgan(model: LeakGAN, batch: CausalBatch, rewards: Float[Tensor, "B T"]) -> Loss:
+def leakgan(
+    model: LeakGAN, batch: CausalBatch, rewards: Float[Tensor, "B T"], worker_reward: WorkerReward = "intrinsic"
+) -> Loss:
     """Both losses over texts that ``model`` itself sampled: ``total`` is the Worker's, ``auxiliary`` the
     Manager's.
 
@@ -63,9 +71,9 @@ def leakgan(model: LeakGAN, batch: CausalBatch, rewards: Float[Tensor, "B T"]) -
     """
     features, goals = model.plan(_whole(batch))
     worth = intrinsic_rewards(features, goals, model.config.horizon)
-    total = _written(model, batch, goals, worth)
+    total = _written(model, batch, goals, worth if worker_reward == "intrinsic" else None)
     manager = manager_loss(features, goals, batch.lengths, model.config.horizon, rewards)
-    metrics = {"reward": rewards[batch.mask].sum(), "intrinsic_reward": worth[batch.mask].sum()}
+    metrics = {"intrinsic_reward": worth[batch.mask].sum()}
     return Loss(total, batch.mask.sum().to(total.dtype), auxiliary={"manager": manager}, metrics=metrics)
 
 

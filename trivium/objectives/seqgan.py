@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trivium.data.batches import CausalBatch
 from trivium.errors import ConfigError
 from trivium.objectives.loss import Loss
-from trivium.objectives.weighted_likelihood import weighted_nll
+from trivium.objectives.weighted_likelihood import reward_metrics, weighted_nll
 
 GENERATED, REAL = 0, 1
 """Classes of the discriminator."""
@@ -31,7 +31,7 @@ class SeqGANConfig:
     rollout_lag: float = 0.8
     """After each step: rollout policy <- lag * rollout policy + (1 - lag) * generator."""
     baseline: Baseline = "none"
-    """What is subtracted from the rewards, see `seqgan`."""
+    """What is subtracted from the rewards: nothing, or the mean over the texts at each position."""
     reward: Reward = "discriminator"
     """constant and random are controls: what a generator gains by them is not the discriminator's doing."""
 
@@ -42,17 +42,20 @@ class SeqGANConfig:
             raise ConfigError("rollout_lag must be at least 0 and below 1", received=self.rollout_lag)
 
 
-def seqgan(model: nn.Module, batch: CausalBatch, rewards: Float[Tensor, "B T"], baseline: Baseline = "none") -> Loss:
+def seqgan(
+    model: nn.Module,
+    batch: CausalBatch,
+    rewards: Float[Tensor, "B T"],
+    baseline: Float[Tensor, "1 T"] | None = None,
+) -> Loss:
     """-sum_t (Q_t - b_t) log G(y_t | y_<t) over the tokens that ``model`` itself sampled.
 
-    ``rewards[b, t]`` is Q of ``batch.targets[b, t]``. With ``baseline`` "none" b is 0, as published: then a reward that
-    depends on nothing still moves the generator. "position" subtracts the mean over the rows at each position.
+    ``rewards[b, t]`` is Q of ``batch.targets[b, t]``. Without a ``baseline`` b is 0, as published: then a reward that
+    depends on nothing still moves the generator. A baseline, such as `position_mean`, is to be worked out over all the
+    texts of an update, also where this is given a part of them.
     """
-    weights = rewards if baseline == "none" else rewards - position_mean(rewards, batch.mask)
-    total = weighted_nll(model, batch, weights)
-    given = rewards[batch.mask]
-    metrics = {"reward": given.sum(), "reward_squared": given.square().sum()}
-    return Loss(total=total, count=batch.mask.sum().to(total.dtype), metrics=metrics)
+    total = weighted_nll(model, batch, rewards if baseline is None else rewards - baseline)
+    return Loss(total=total, count=batch.mask.sum().to(total.dtype), metrics=reward_metrics(rewards[batch.mask]))
 
 
 def position_mean(rewards: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "1 T"]:

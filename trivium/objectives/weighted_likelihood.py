@@ -14,3 +14,10 @@ def weighted_nll(model: nn.Module, batch: CausalBatch, weights: Float[Tensor, "B
     """The sum over the tokens of ``batch.mask``, in nats; ``weights`` elsewhere are not read."""
     hidden = model(batch.tokens, lengths=batch.lengths).hidden[batch.mask]
     return model.head.nll_sum(hidden, batch.targets[batch.mask], weights[batch.mask])
+
+
+def reward_metrics(rewards: Float[Tensor, "N"]) -> dict[str, Float[Tensor, ""]]:
+    """Sums for `Loss.metrics`, which tell the mean of the rewards and how much they differ: where they hardly do, there
+    is nothing to learn from them."""
+    given = rewards.detach()
+    return {"reward": given.sum(), "reward_squared": given.square().sum()}

@@ -26,8 +26,9 @@ from trivium.data.text_rows import TextRowsSource
 from trivium.errors import Unsupported
 from trivium.objectives.causal import causal
 from trivium.objectives.leakgan import leakgan_pretraining
+from trivium.objectives.seq2seq import seq2seq
 from trivium.recipes.gan_config import GANConfig
-from trivium.recipes.gan_game import build_discriminator, build_game, build_generator, generator_name
+from trivium.recipes.gan_game import build_game, build_networks, generator_name
 from trivium.recipes.gan_report import measured, report
 from trivium.recipes.gan_texts import GANTexts, read_gan_texts
 from trivium.recipes.training import begin, require_free, run_folder
@@ -65,13 +66,13 @@ def gan(config: GANConfig) -> Run:
     played = _set_up(config, device)
     run = Run.start(run_folder(config), _resolved(config, played), resume=config.resume)
     _pretrained(played, run)
-    game = build_game(config, played.generator, played.discriminator, end_id=played.texts.end)
+    game = played.game(config)
     if not run.saved_steps():  # from there on the game has all of both
         _judging(played, game, run)
     _play(played, game, run)
     point_to(run.checkpoints / "best", run.saved_steps()[-1])
     found = measured(config, played.texts, game, run.folder / LIKELIHOOD, device)
-    report(run, config, found, device)
+    report(run, config, played.texts, found, device)
     return run
 
 
@@ -88,27 +89,38 @@ class _Played:
 
     def source(self, rows: int) -> TextRowsSource:
         """Texts in an order of chance."""
-        return TextRowsSource(self.texts.training, start=self.texts.start, rows=rows, seed=self.config.seed)
+        texts = self.texts
+        return TextRowsSource(
+            texts.training, start=texts.start, rows=rows, seed=self.config.seed, sources=texts.sources
+        )
+
+    def game(self, config: GANConfig) -> Game[Any]:
+        """Of these two networks, by the settings of `config`."""
+        texts = self.texts
+        return build_game(config, self.generator, self.discriminator, end_id=texts.end, separator_id=texts.separator)
 
     def publish(self, phase: str) -> Callable[..., None]:
-        """Writes the generator as a model folder; it is to sample unless it is told otherwise."""
+        """Writes the generator as a model folder; it is to sample unless it is told otherwise. One that writes for a
+        source says that it does, and not only how it learnt to."""
+        told = {"objective": "text_to_text", "learnt_by": phase} if self.texts.sources else {"objective": phase}
         return functools.partial(
             write_model,
             tokenizer=self.texts.tokenizer,
             generation={"do_sample": True, "temperature": 1.0},
-            metadata={**self.metadata, "objective": phase},
+            metadata={**self.metadata, **told},
         )
 
 
 def _set_up(config: GANConfig, device: torch.device) -> _Played:
+    name = generator_name(config)
     texts = read_gan_texts(config)
-    size, longest = texts.tokenizer.vocabulary_size, texts.longest
-    generator = build_generator(config, size, longest)
-    discriminator = build_discriminator(config, generator, size, longest)
+    generator, discriminator = build_networks(config, texts)
+    if texts.sources:
+        texts = dataclasses.replace(texts, start=generator.config.start_id)
     metadata = {
         "data": str(config.data),
         "data_fingerprint": content_sha256(config.data),
-        "architecture": generator_name(config),
+        "architecture": name,
         "texts": len(texts.training),
     }
     played = _Played(
@@ -120,7 +132,7 @@ def _set_up(config: GANConfig, device: torch.device) -> _Played:
         metadata=metadata,
     )
     # Refuses what does not fit, before any work; LeakGAN's generator is told the discriminator's features from now on.
-    _learner(played, build_game(config, generator, discriminator, end_id=texts.end))
+    _learner(played, played.game(config))
     return played
 
 
@@ -149,7 +161,8 @@ def _pretrained(played: _Played, run: Run) -> None:
     rate = config.phases.likelihood_rate or config.way.likelihood_rate
     settings = SupervisedConfig(optimiser=_adam(rate), schedule=_CONSTANT, clip_norm=config.turns.clip_norm)
     seeds.seed_everything(config.seed)
-    objective = leakgan_pretraining if config.method == "leakgan" else causal
+    usual = seq2seq if texts.sources else causal
+    objective = leakgan_pretraining if config.method == "leakgan" else usual
     learner = SupervisedLearner(played.generator, objective, settings, steps=steps)
     inner = _inner(run, LIKELIHOOD)
     every = max(1, steps // _PARTS)
@@ -181,7 +194,7 @@ def _judging(played: _Played, game: Game, run: Run) -> None:
     if config.method == "leakgan":
         settings = dataclasses.replace(config.settings.leakgan, likelihood_every=1)
         by_likelihood = dataclasses.replace(config, settings=dataclasses.replace(config.settings, leakgan=settings))
-        game = build_game(by_likelihood, played.generator, played.discriminator, end_id=played.texts.end)
+        game = played.game(by_likelihood)
     learner = _learner(played, game, before=True)
     every = max(1, config.discriminator_steps // _PARTS)
     cadence = TrainerConfig(

@@ -1,6 +1,7 @@
 """The two networks of each method, and the game that they play."""
 
 import dataclasses
+from typing import Any
 
 from torch import nn
 
@@ -10,7 +11,9 @@ from trivium.models.leakgan import LeakGAN, LeakGANConfig
 from trivium.models.relgan_discriminator import RelGANDiscriminator, RelGANDiscriminatorConfig
 from trivium.models.text_cnn import SIZES, TextCNN, TextCNNConfig
 from trivium.recipes.gan_config import GANConfig
+from trivium.recipes.gan_texts import GANTexts
 from trivium.recipes.language_model import ModelConfig, build_model
+from trivium.recipes.translator import WRITERS, TranslatorConfig, build_translator
 from trivium.training.adversarial.coldgan import ColdGAN
 from trivium.training.adversarial.game import Game
 from trivium.training.adversarial.leakgan import LeakGame
@@ -21,6 +24,7 @@ from trivium.training.adversarial.textgan import CodeReader, TextGAN
 
 _WRITES = ("decoder", "recurrent")
 _LEAKING = "leakgan"
+_ON_PAIRS, _ATTENDING = "coldgan", "encoder-decoder"
 _PLAIN = {"seqgan": SeqGAN, "maligan": MaliGAN}
 _LONG = 20
 """Tokens of a text from which on LeakGAN's authors have twice the width."""
@@ -30,6 +34,15 @@ def generator_name(config: GANConfig) -> str:
     """The architecture of the generator. Raises `ConfigError` for one that cannot play."""
     name = config.networks.architecture or config.way.architecture
     entry = architecture(name)
+    if config.reads_sources:
+        if config.method != _ON_PAIRS or entry.name not in WRITERS:
+            raise ConfigError(
+                f"{entry.name} cannot be the generator of {config.method}",
+                received=f"networks.architecture {name}, an encoder-decoder",
+                expected=f"for {_ON_PAIRS}, on pairs of source and target: {', '.join(WRITERS)}",
+                fix="leave it out" if entry.name not in WRITERS else f"set method to {_ON_PAIRS}, or leave it out",
+            )
+        return entry.name
     if (entry.name == _LEAKING) != (config.method == _LEAKING) or entry.kind not in _WRITES:
         raise ConfigError(
             f"{entry.name} cannot be the generator of {config.method}",
@@ -38,6 +51,30 @@ def generator_name(config: GANConfig) -> str:
             fix="leave it out",
         )
     return entry.name
+
+
+def build_networks(config: GANConfig, texts: GANTexts) -> tuple[nn.Module, nn.Module]:
+    """The generator and the discriminator with random weights. Raises `ConfigError` for what cannot be."""
+    size = texts.tokenizer.vocabulary_size
+    if config.reads_sources:
+        generator = _pair_generator(config, texts)
+    else:
+        generator = build_generator(config, size, texts.longest)
+    return generator, build_discriminator(config, generator, size, texts.longest_read)
+
+
+def _pair_generator(config: GANConfig, texts: GANTexts) -> nn.Module:
+    asked, name = config.networks, generator_name(config)
+    usual = asked.layers == 1 and architecture(name).kind != _ATTENDING  # of these cho has no other number
+    settings = TranslatorConfig(
+        architecture=name,
+        width=asked.width or config.way.width,
+        embedding_width=asked.embedding_width,
+        layers=None if usual else asked.layers,
+        heads=asked.heads,
+        dropout=asked.dropout,
+    )
+    return build_translator(settings, texts.tokenizer, max(texts.longest, texts.longest_source) + 1)
 
 
 def build_generator(config: GANConfig, vocabulary_size: int, longest: int) -> nn.Module:
@@ -92,8 +129,15 @@ def build_discriminator(config: GANConfig, generator: nn.Module, vocabulary_size
     return classifier
 
 
-def build_game(config: GANConfig, generator: nn.Module, discriminator: nn.Module, *, end_id: int) -> Game:
-    """The method's game between the two."""
+def build_game(
+    config: GANConfig,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    *,
+    end_id: int,
+    separator_id: int | None = None,
+) -> Game[Any]:
+    """The method's game between the two; on pairs it needs what stands between source and text, see `ColdGAN`."""
     options = {"end_id": end_id, "parts": config.turns.parts}
     settings = config.of_method
     match config.method:
@@ -108,7 +152,8 @@ def build_game(config: GANConfig, generator: nn.Module, discriminator: nn.Module
         case "coldgan":
             # Beside longer texts than are kept, shorter ones would have no place.
             kept = max(settings.longest_replayed, config.texts.longest)
-            return ColdGAN(generator, discriminator, dataclasses.replace(settings, longest_replayed=kept), **options)
+            settings = dataclasses.replace(settings, longest_replayed=kept)
+            return ColdGAN(generator, discriminator, settings, separator_id=separator_id, **options)
         case _:
             return _PLAIN[config.method](generator, discriminator, settings, **options)
 

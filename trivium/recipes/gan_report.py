@@ -6,6 +6,7 @@ question is whether the game led beyond what cooling gives for nothing; see `tri
 
 import dataclasses
 import functools
+import json
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +16,31 @@ import torch
 from torch import nn
 
 from trivium.checkpoints.model_folder import load_model
-from trivium.data.whole_texts import whole_texts
 from trivium.evaluation.frontier import Compared, Point, compared
 from trivium.evaluation.metrics.pooled_bleu import pooled_bleu, pooled_self_bleu
 from trivium.evaluation.over_seeds import over_seeds
 from trivium.evaluation.text_nats import text_nats
 from trivium.generation.ancestral import sample
+from trivium.nn.evaluating import evaluating
+from trivium.recipes import gan_scores
 from trivium.recipes.gan_config import GANConfig
 from trivium.recipes.gan_game import build_game
+from trivium.recipes.gan_scores import Scored, scored
 from trivium.recipes.gan_texts import GANTexts
 from trivium.recipes.run_report import write_run_report
 from trivium.reports.gan_game import GameFacts, game_sections
 from trivium.reports.page import Section
 from trivium.reports.text_gan import Curve, CurvePoint, GeneratorFacts, Range, generator_section
 from trivium.runtime import seeds
+from trivium.training.adversarial.conditioned import likelihood, writer
 from trivium.training.adversarial.game import Game
+from trivium.training.adversarial.texts import Texts
 from trivium.training.run import Run
 
 _START = "maximum likelihood"
 _BY_CODE = (
     "TextGAN writes the likeliest text of a code, and so it is measured here; the nats, and what `trivium generate` "
-    "samples from the saved generator, are without a code."
+    "samples from the saved generator, are without a code. Its own texts are in samples/after.jsonl of the run."
 )
 _ROWS = 256
 _WRITTEN = 6
@@ -75,8 +80,11 @@ class Measured:
     unique_at_start: float
     """Share of different texts among as many as a step of the game writes, under the first."""
     written: Sequence[tuple[str, str]]
-    """Texts of both side by side."""
+    """Texts of both side by side, a draw of each at temperature 1."""
     real: Sequence[str]
+    """Held-out texts."""
+    scored: Scored | None = None
+    """What the texts of both tell by themselves, where it was asked for."""
 
 
 def measured(
@@ -87,10 +95,10 @@ def measured(
     after = game.generator.eval()
     begun = swept(config, texts, functools.partial(_sampled, before, texts), config.frontier.temperatures)
     if config.method == "textgan":  # what varies its texts is the code, and no temperature
-        ended = swept(config, texts, functools.partial(_of_game, game, texts), (1.0,))
+        ended = swept(config, texts, functools.partial(_by_codes, game, texts), (1.0,))
     else:
         ended = swept(config, texts, functools.partial(_sampled, after, texts), config.frontier.temperatures)
-    first, last = (swept.draws[1.0][0][:_WRITTEN] for swept in (begun, ended))
+    first, last = (swept.draws[1.0][0] for swept in (begun, ended))
     return Measured(
         start=begun,
         end=ended,
@@ -100,23 +108,33 @@ def measured(
         unique_at_start=_unique(_as_in_a_step(config, texts, before, game.discriminator)),
         written=[tuple(map(texts.tokenizer.decode, pair)) for pair in zip(first, last, strict=True)],  # pyright: ignore[reportArgumentType]
         real=[texts.tokenizer.decode(texts.told(ids)) for ids in texts.held_out[:_WRITTEN]],
+        scored=scored(config, texts, begun.draws[1.0], ended.draws[1.0]),
     )
 
 
-def report(run: Run, config: GANConfig, found: Measured, device: torch.device) -> None:
-    """Writes the page, and says on stderr what stands at its top."""
+def report(run: Run, config: GANConfig, texts: GANTexts, found: Measured, device: torch.device) -> None:
+    """Writes the page and the samples, says on stderr what stands at the top of the one and where the others are."""
     words = told(config, run.metrics(), found)
     print("\n".join(words), file=sys.stderr)
+    for place, name in enumerate(("before", "after")):
+        lines = [_record(texts, number, pair[place]) for number, pair in enumerate(found.written)]
+        (run.samples / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    print(
+        f"{len(found.written):,} of its texts are in {run.samples / 'after.jsonl'}, and as many of where the game "
+        "began in before.jsonl beside it.",
+        file=sys.stderr,
+    )
     facts = GameFacts(
         metrics=run.metrics(),
         started_at=found.started_at,
         unique_at_start=found.unique_at_start,
-        written=found.written,
+        written=found.written[:_WRITTEN],
         real=found.real,
     )
 
     def sections(_: Any) -> Sequence[Section]:
-        return [_frontier_section(config, found), *game_sections(facts)]
+        by_texts = [] if found.scored is None else [gan_scores.section(config, texts, found.scored, _START)]
+        return [_frontier_section(config, found), *by_texts, *game_sections(facts)]
 
     write_run_report(run, device, extra=sections, told=words, plays=True)
 
@@ -124,8 +142,9 @@ def report(run: Run, config: GANConfig, found: Measured, device: torch.device) -
 def told(config: GANConfig, rows: Sequence[Mapping[str, Any]], found: Measured) -> list[str]:
     """In words: whether the generator leaves the frontier of its start, and every sign that it has collapsed."""
     moved = f"Held-out text costs {found.ended_at:.3f} nats a token, and {found.started_at:.3f} where the game began."
+    by_texts = [] if found.scored is None else [gan_scores.told(found.scored)]
     by_code = [_BY_CODE] if config.method == "textgan" else []
-    return [_verdict(config, found), moved, *signs(rows, found), *by_code]
+    return [_verdict(config, found), moved, *by_texts, *signs(rows, found), *by_code]
 
 
 def signs(rows: Sequence[Mapping[str, Any]], found: Measured) -> list[str]:
@@ -192,22 +211,30 @@ def _sampled(model: nn.Module, texts: GANTexts, temperature: float, count: int, 
     found: list[list[int]] = []
     model.eval()
     for first in range(0, count, _ROWS):
-        begun = torch.full((min(_ROWS, count - first), 1), texts.start, device=device)
-        written = sample(model, begun, texts.longest, temperature=temperature, chance=chance)
+        room = texts.room(min(_ROWS, count - first), first).to(device)
+        own = writer(model, Texts.of(room).sources)
+        written = sample(own, room.tokens[:, :1], texts.longest, temperature=temperature, chance=chance)
         found += [texts.told(ids) for ids in written.tolist()]
     return found
 
 
-def _of_game(game: Game, texts: GANTexts, temperature: float, count: int, seed: int) -> list[list[int]]:
-    """Texts as the game writes them; chance is as it was afterwards."""
-    assert temperature == 1.0, "a game knows no temperature"
+def _by_codes(game: Game, texts: GANTexts, temperature: float, count: int, seed: int) -> list[list[int]]:
+    assert temperature == 1.0, "a code knows no temperature"
+    return _of_game(game, texts, count, seed, at_once=_ROWS)
+
+
+def _of_game(game: Game, texts: GANTexts, count: int, seed: int, at_once: int) -> list[list[int]]:
+    """Texts as the game writes them, so many at once; chance is as it was afterwards."""
+    device = next(game.generator.parameters()).device
+    found: list[list[int]] = []
     states = seeds.capture()
     seeds.seed_everything(seed)
-    # Of the real texts beside them only the start, the number and the room count.
-    room = whole_texts([[texts.end] * texts.longest] * count, texts.start)
-    written = game.sampled(room.to(next(game.generator.parameters()).device), 0)
+    for first in range(0, count, at_once):
+        # Of the real texts beside them only the start, the number, the room and the sources count.
+        room = texts.room(min(at_once, count - first), first)
+        found += [texts.told(ids) for ids in game.sampled(room.to(device), 0).tokens.tolist()]
     seeds.restore(*states)
-    return [texts.told(ids) for ids in written.tokens.tolist()]
+    return found
 
 
 def _as_in_a_step(config: GANConfig, texts: GANTexts, generator: nn.Module, discriminator: nn.Module) -> Draw:
@@ -215,14 +242,28 @@ def _as_in_a_step(config: GANConfig, texts: GANTexts, generator: nn.Module, disc
     count = config.rows * max(1, config.discriminator_updates)
     if config.method == "leakgan":  # in a game it would be told what the discriminator sees by now
         return _sampled(generator, texts, 1.0, count, config.seed)
-    return _of_game(build_game(config, generator, discriminator, end_id=texts.end), texts, 1.0, count, config.seed)
+    game = build_game(config, generator, discriminator, end_id=texts.end, separator_id=texts.separator)
+    return _of_game(game, texts, count, config.seed, at_once=count)
+
+
+def _record(texts: GANTexts, number: int, text: str) -> str:
+    """A line of JSON, with the source where there is one: they were written for in turn."""
+    sources = texts.held_out_sources
+    beside = {"source": texts.tokenizer.decode(texts.told(sources[number % len(sources)]))} if sources else {}
+    return json.dumps({**beside, "text": text}, ensure_ascii=False) + "\n"
 
 
 def _unique(draw: Draw) -> float:
     return len({tuple(ids) for ids in draw}) / len(draw)
 
 
+@torch.no_grad()
 def _nats(model: nn.Module, texts: GANTexts) -> float:
+    if texts.sources:
+        device = next(model.parameters()).device
+        with evaluating(model):
+            losses = [likelihood(model, batch.to(device)) for batch in texts.batches()]
+        return sum(float(loss.total) for loss in losses) / sum(float(loss.count) for loss in losses)
     nats = text_nats(model, texts.held_out, start=texts.start)
     return float(nats.sum()) / sum(map(len, texts.held_out))
 

@@ -1,4 +1,5 @@
-"""The texts that a generator is to write like: read one a line, held out, encoded, each ended by the end token."""
+"""The texts that a generator is to write like: read one a line, held out, encoded, each ended by the end token; those
+of an encoder-decoder with the source that each is written for."""
 
 import dataclasses
 import pathlib
@@ -6,18 +7,19 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from trivium import tokenizers
-from trivium.data.batches import CausalBatch
 from trivium.data.documents import read_text
 from trivium.data.examples_file import files_of
 from trivium.data.rows import Row, is_of_rows, read_rows
 from trivium.data.splits import turn
-from trivium.data.whole_texts import whole_texts
-from trivium.errors import DataError
+from trivium.data.whole_texts import whole_pairs, whole_texts
+from trivium.errors import ConfigError, DataError
 from trivium.recipes.gan_config import GANConfig, TextsConfig
 from trivium.tokenizers import SpecialTokens, Tokenizer
 from trivium.tokenizers.special import NEEDS_UNKNOWN
+from trivium.training.adversarial.texts import Real
 
 _FIELDS = ("text", "sentence")
+_SOURCE, _TARGET = "source", "target"
 _TEXT = ".txt"
 _FEWEST = 4
 _MEASURED_ROWS = 128
@@ -30,6 +32,13 @@ class Line:
     text: str
     where: str
     """The file and the line in it, for messages."""
+    source: str | None = None
+    """What it was written for."""
+
+    @property
+    def key(self) -> str:
+        """What decides on which side it is: two targets of one source stand together."""
+        return self.text if self.source is None else self.source
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,11 +56,37 @@ class GANTexts:
     """The id that ends it."""
     longest: int
     """Tokens of the longest text to learn from, its end token included."""
+    sources: Sequence[Sequence[int]] = ()
+    """Ids of what each text to learn from was written for; none at all where texts stand alone."""
+    held_out_sources: Sequence[Sequence[int]] = ()
+    """Likewise of the held-out texts."""
+    separator: int | None = None
+    """The id between a source and its text where a discriminator reads both; it is in neither."""
 
-    def batches(self) -> list[CausalBatch]:
+    @property
+    def longest_source(self) -> int:
+        """Tokens of the longest source to learn from; 0 where texts stand alone."""
+        return max(map(len, self.sources), default=0)
+
+    @property
+    def longest_read(self) -> int:
+        """Tokens of the longest row that a discriminator reads."""
+        return self.longest + (self.longest_source + 1 if self.sources else 0)
+
+    def batches(self) -> list[Real]:
         """The held-out texts, to measure on."""
-        starts = range(0, len(self.held_out), _MEASURED_ROWS)
-        return [whole_texts(self.held_out[at : at + _MEASURED_ROWS], self.start) for at in starts]
+        cuts = [slice(at, at + _MEASURED_ROWS) for at in range(0, len(self.held_out), _MEASURED_ROWS)]
+        return [self._rows(self.held_out[cut], self.held_out_sources[cut]) for cut in cuts]
+
+    def room(self, count: int, first: int = 0) -> Real:
+        """Rows to write in: with the start of a text and as wide as the longest, over the held-out sources from the
+        one numbered `first`, in turn."""
+        sources = self.held_out_sources
+        turns = [sources[(first + row) % len(sources)] for row in range(count)] if sources else ()
+        return self._rows([[self.end] * self.longest] * count, turns)
+
+    def _rows(self, texts: Sequence[Sequence[int]], sources: Sequence[Sequence[int]]) -> Real:
+        return whole_pairs(sources, texts, self.start) if sources else whole_texts(texts, self.start)
 
     def words(self, ids: Sequence[int], least: int) -> str:
         """A text as n-grams up to `least` words are counted in it: its ids up to the end with spaces between them.
@@ -74,7 +109,7 @@ def read_gan_texts(config: GANConfig) -> GANTexts:
     Raises `DataError` for data that cannot be read, with the line; for no texts, or too few different ones; for a
     vocabulary of one word; and for a text that is too long, where that is not to be passed over.
     """
-    lines = list(_lines(config.data, config.texts.field))
+    lines = list(_pairs(config) if config.reads_sources else _lines(config.data, config.texts.field))
     if not lines:
         raise DataError("there are no texts", received=config.data, expected="one text a line", fix="check the file")
     training, held_out = _split(lines, config.texts.validation_fraction, config.data)
@@ -84,15 +119,25 @@ def read_gan_texts(config: GANConfig) -> GANTexts:
     longest = config.texts.longest
     encoded = [_encoded(tokenizer, side, eos) for side in (training, held_out)]
     rows = [_fitted(side, own, config.texts) for side, own in zip((training, held_out), encoded, strict=True)]
-    _tell(sum(len(ids) > longest for own in encoded for ids in own), len(lines), encoded, config.texts)
+    _tell(sum(each.tokens > longest for own in encoded for each in own), len(lines), encoded, config.texts)
     if not rows[0] or len(rows[1]) < 2:
         raise DataError(
             "too few texts are short enough",
             received=f"{len(rows[0]):,} to learn from and {len(rows[1]):,} held out of at most {longest} tokens",
-            fix=f"set texts.longest to {max(len(ids) for own in encoded for ids in own)}, or texts.too_long to cut",
+            fix=f"set texts.longest to {max(each.tokens for own in encoded for each in own)}, or texts.too_long to cut",
         )
-    width = max(map(len, rows[0]))
-    return GANTexts(training=rows[0], held_out=rows[1], tokenizer=tokenizer, start=bos, end=eos, longest=width)
+    texts, sources = ([[getattr(each, side) for each in own] for own in rows] for side in ("text", "source"))
+    return GANTexts(
+        training=texts[0],
+        held_out=texts[1],
+        tokenizer=tokenizer,
+        start=bos,
+        end=eos,
+        longest=max(map(len, texts[0])),
+        sources=sources[0] if config.reads_sources else (),
+        held_out_sources=sources[1] if config.reads_sources else (),
+        separator=bos if config.reads_sources else None,
+    )
 
 
 def _lines(path: pathlib.Path, field: str | None) -> Iterator[Line]:
@@ -106,13 +151,39 @@ def _lines(path: pathlib.Path, field: str | None) -> Iterator[Line]:
                 yield Line(text=line.strip(), where=f"{file}, line {number}")
 
 
+def _pairs(config: GANConfig) -> Iterator[Line]:
+    if config.texts.field is not None:
+        raise ConfigError(
+            "of pairs the source and the target are read, and no other field",
+            received=f"texts.field {config.texts.field}, networks.architecture {config.networks.architecture}",
+            fix="leave texts.field out",
+        )
+    for file in files_of(config.data, also=(_TEXT,)):
+        if not is_of_rows(file):
+            raise _alone(config, f"{file}: plain text")
+        for row in read_rows(file):
+            if not {_SOURCE, _TARGET} <= row.fields.keys():
+                raise _alone(config, f"{row.place}: {', '.join(map(str, row.fields))}")
+            yield Line(text=row.text(_TARGET).strip(), source=row.text(_SOURCE).strip(), where=row.place)
+
+
+def _alone(config: GANConfig, received: str) -> DataError:
+    return DataError(
+        f"a {config.networks.architecture} writes a text for a source, and there is none",
+        received=received,
+        expected='records such as {"source": "...", "target": "..."}',
+        fix="give such records, or leave networks.architecture out for a generator of texts alone",
+    )
+
+
 def _field(row: Row, asked: str | None) -> str:
     return asked or next((name for name in _FIELDS if name in row.fields), _FIELDS[0])
 
 
 def _split(lines: Sequence[Line], fraction: float, path: pathlib.Path) -> tuple[list[Line], list[Line]]:
-    """To learn from, and held out: all copies of a text are on one side, which its own hash decides."""
-    different = sorted({line.text for line in lines}, key=turn)
+    """To learn from, and held out: all copies of a text, or all pairs of a source, are on one side, which its own hash
+    decides."""
+    different = sorted({line.key for line in lines}, key=turn)
     if len(different) < _FEWEST:
         raise DataError(
             "there are too few different texts to learn from some and measure on others",
@@ -121,14 +192,14 @@ def _split(lines: Sequence[Line], fraction: float, path: pathlib.Path) -> tuple[
             fix="give more",
         )
     chosen = set(different[: max(2, round(fraction * len(different)))])
-    return [line for line in lines if line.text not in chosen], [line for line in lines if line.text in chosen]
+    return [line for line in lines if line.key not in chosen], [line for line in lines if line.key in chosen]
 
 
 def _vocabulary(config: TextsConfig, training: Sequence[Line], path: pathlib.Path) -> Tokenizer:
-    """Learnt from the texts to learn from."""
+    """Learnt from the texts to learn from, and their sources."""
     special = SpecialTokens(unk="<unk>" if config.kind in NEEDS_UNKNOWN else None, roles=())
     tokenizer = tokenizers.train(
-        [line.text for line in training],
+        [text for line in training for text in (line.source, line.text) if text is not None],
         kind=config.kind,
         vocabulary_size=config.vocabulary_size,
         minimum_count=config.minimum_count if config.kind == "word" else None,
@@ -145,35 +216,57 @@ def _vocabulary(config: TextsConfig, training: Sequence[Line], path: pathlib.Pat
     return tokenizer
 
 
-def _encoded(tokenizer: Tokenizer, lines: Sequence[Line], end: int) -> list[list[int]]:
-    found = tokenizer.encode_batch([line.text for line in lines])
-    for line, ids in zip(lines, found, strict=True):
-        if not ids:
-            raise DataError("a text without any token", received=f"{line.where}: {line.text!r}", fix="remove it")
-    return [[*ids, end] for ids in found]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Encoded:
+    """A line as ids."""
+
+    text: list[int]
+    source: list[int]
+
+    @property
+    def tokens(self) -> int:
+        """Of the longer side."""
+        return max(len(self.text), len(self.source))
 
 
-def _fitted(lines: Sequence[Line], encoded: Sequence[list[int]], config: TextsConfig) -> list[list[int]]:
-    """Texts of at most so many tokens. Of one that is cut the end token goes first: it does not end there."""
+def _encoded(tokenizer: Tokenizer, lines: Sequence[Line], end: int) -> list[_Encoded]:
+    texts = tokenizer.encode_batch([line.text for line in lines])
+    sources = tokenizer.encode_batch([line.source or "" for line in lines])
+    for line, ids, source in zip(lines, texts, sources, strict=True):
+        if not ids or (line.source is not None and not source):
+            empty = line.text if not ids else line.source
+            raise DataError("a text without any token", received=f"{line.where}: {empty!r}", fix="remove it")
+    before, after = tokenizer.prefix_ids, tokenizer.suffix_ids
+    return [
+        _Encoded(text=[*ids, end], source=[] if line.source is None else [*before, *source, *after])
+        for line, ids, source in zip(lines, texts, sources, strict=True)
+    ]
+
+
+def _fitted(lines: Sequence[Line], encoded: Sequence[_Encoded], config: TextsConfig) -> list[_Encoded]:
+    """Those of at most so many tokens. Of a text that is cut the end token goes first: it does not end there."""
     kept = []
     for line, ids in zip(lines, encoded, strict=True):
-        if len(ids) <= config.longest:
+        if ids.tokens <= config.longest:
             kept.append(ids)
         elif config.too_long == "cut":
-            kept.append(ids[: config.longest])
+            kept.append(_Encoded(text=ids.text[: config.longest], source=ids.source[: config.longest]))
         elif config.too_long == "refuse":
+            found = f"{len(ids.text)} tokens with its end token: {line.text[:60]!r}"
+            if len(ids.source) > config.longest:
+                found = f"{len(ids.source)} tokens of its source: {str(line.source)[:60]!r}"
             raise DataError(
                 "a text is too long",
-                received=f"{line.where}: {len(ids)} tokens with its end token: {line.text[:60]!r}",
+                received=f"{line.where}: {found}",
                 expected=f"at most texts.longest, {config.longest}",
-                fix=f"set texts.longest to {max(map(len, encoded))}, or texts.too_long to drop or cut",
+                fix=f"set texts.longest to {max(each.tokens for each in encoded)}, or texts.too_long to drop or cut",
             )
     return kept
 
 
-def _tell(count: int, whole: int, encoded: Sequence[Sequence[list[int]]], config: TextsConfig) -> None:
+def _tell(count: int, whole: int, encoded: Sequence[Sequence[_Encoded]], config: TextsConfig) -> None:
     if count:
-        most = max(len(ids) for own in encoded for ids in own)
+        most = max(each.tokens for own in encoded for each in own)
         what = {"drop": "left out", "cut": "cut at the end"}[config.too_long]
         print(
             f"{count:,} of {whole:,} texts are longer than {config.longest} tokens and are {what}; "

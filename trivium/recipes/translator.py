@@ -22,8 +22,8 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "bart": ("layers", "heads", "inner_width"),
 }
 """What each architecture has beside its width and dropout."""
-
-
+WRITERS = tuple(_SETTINGS)
+"""The architectures that `build_translator` builds."""
 _ATTENDING = "encoder-decoder"
 
 

@@ -14,29 +14,12 @@ from trivium.nn.soft_tokens import soft_argmax, soft_vectors
 from trivium.nn.state import RecurrentState
 
 
-def soft_sample(
-    model: nn.Module, start: Int[Tensor, "B 1"], length: int, beta: float, *, hard: bool = False
-) -> tuple[Int[Tensor, "B {length}"], Float[Tensor, "B {length} V"]]:
-    """Texts of ``length`` tokens after ``start`` from the model's own distribution, and each token as the mixture
-    softmax(beta (logits + noise)), with ``hard`` as one-hot with the gradient of that (RelGAN, Nie et al. 2019).
-
-    As published the *token* is fed back: a gradient goes back in time through the state and not through what was drawn.
-    So the texts can be drawn first, step by step and without a graph, and then read in one pass that keeps one, with
-    the same noise: the same numbers and the same gradient as of a loop, for any decoder, also for those whose caches
-    are written in place.
-    """
-    tokens, noise = _drawn(model, start, length)
-    given = torch.cat([start, tokens[:, :-1]], dim=1)
-    soft = relaxed(model.head.logits(model(given).hidden) + noise, beta)
-    # Between step and pass, logits differ by rounding: where two tokens all but tie, the largest may not be the drawn.
-    return tokens, straight_through(soft, tokens) if hard else soft
-
-
 @torch.no_grad()
-def _drawn(
+def noisy_sample(
     model: nn.Module, start: Int[Tensor, "B 1"], length: int
-) -> tuple[Int[Tensor, "B T"], Float[Tensor, "B T V"]]:
-    """argmax(logits + noise) fed back, and the noise of each step."""
+) -> tuple[Int[Tensor, "B {length}"], Float[Tensor, "B {length} V"]]:
+    """Texts of ``length`` tokens after ``start`` from the model's own distribution, without a graph: each token is the
+    argmax of logits + noise, and the noise is given too."""
     last, state = start, model.new_state(start.shape[0], length)
     tokens, noises = [], []
     for _ in range(length):
@@ -46,6 +29,28 @@ def _drawn(
         last = (logits + noises[-1]).argmax(-1)
         tokens.append(last)
     return torch.cat(tokens, dim=1), torch.cat(noises, dim=1)
+
+
+def softened(
+    model: nn.Module,
+    start: Int[Tensor, "B 1"],
+    tokens: Int[Tensor, "B T"],
+    noise: Float[Tensor, "B T V"],
+    beta: float,
+    *,
+    hard: bool = False,
+) -> Float[Tensor, "B T V"]:
+    """What `noisy_sample` gave, all of it or some rows, each token as the mixture softmax(beta (logits + noise)), with
+    ``hard`` as one-hot with the gradient of that (RelGAN, Nie et al. 2019).
+
+    As published the *token* is fed back: a gradient goes back in time through the state and not through what was drawn.
+    So the texts can be drawn first, step by step, and then read in one pass that keeps a graph: the same numbers and
+    the same gradient as of a loop, for any decoder, also for those whose caches are written in place.
+    """
+    given = torch.cat([start, tokens[:, :-1]], dim=1)
+    soft = relaxed(model.head.logits(model(given).hidden) + noise, beta)
+    # Between step and pass, logits differ by rounding: where two tokens all but tie, the largest may not be the drawn.
+    return straight_through(soft, tokens) if hard else soft
 
 
 def soft_argmax_sample(

@@ -1,5 +1,6 @@
 """The languages that the generators are to write, and how texts are judged in each."""
 
+import collections
 import dataclasses
 import itertools
 import os
@@ -60,8 +61,8 @@ class Language:
         return {**self.judged(texts), "unique": len(set(whole)) / len(whole), "copied": copied}
 
     def real(self) -> dict[str, float]:
-        """What texts of the language itself have."""
-        return {**self.known, **self.told(self.test)}
+        """What texts of the language itself have: not the test texts, which others are compared with."""
+        return {**self.known, **self.told(self.validation)}
 
     def finer(self) -> tuple[float, ...]:
         """The inverse temperatures and those half-way between: straight lines between few points would put the
@@ -140,17 +141,19 @@ def synthetic(vocabulary: int, length: int, texts: int, *, seed: int, held_out: 
 
 
 def captions(most: int | None, *, held_out: int = 500) -> Language:
-    """Captions of COCO, as words in lower case; words of the training captions alone, all others are one unknown."""
+    """Captions of COCO, as words in lower case; those that are at least twice in the training captions. All others are
+    one unknown word, which so is learnt too: of the test captions' words it is one in twenty."""
     longest = 37
     lines = {name: _lines(_SHARED / "text_gan" / f"{name}_coco.txt") for name in ("image", "test")}
-    known = list(dict.fromkeys(word for line in lines["image"] for word in line))
+    counted = collections.Counter(word for line in lines["image"] for word in line)
+    known = [word for word, count in counted.items() if count > 1]
     ids = {word: number for number, word in enumerate(known, start=_UNKNOWN + 1)}
     names = {number: word for word, number in ids.items()} | {_UNKNOWN: "<unknown>", START: "<start>"}
     coded = {
         name: [[*(ids.get(word, _UNKNOWN) for word in line[:longest]), START] for line in found]
         for name, found in lines.items()
     }
-    train, references = coded["image"][:most], [" ".join(line) for line in lines["test"][:most]]
+    train, references = coded["image"][:most], [" ".join(line) for line in lines["test"][held_out:][:most]]
 
     def judged(written: Sequence[Text]) -> dict[str, float]:
         texts = [" ".join(names[each] for each in text if each != START) for text in written]

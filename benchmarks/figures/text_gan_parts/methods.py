@@ -39,16 +39,28 @@ class Judge:
     """Shape of a discriminator."""
 
     classifier: TextCNNConfig
-    """Of all but RelGAN."""
+    """Of all but RelGAN and LeakGAN."""
+    leaking: TextCNNConfig
+    """Of LeakGAN, whose generator reads it at every token."""
     relgan: RelGANDiscriminatorConfig
 
 
 _WINDOWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+_NARROW = TextCNNConfig(width=32, windows=_WINDOWS, filters=(32,) * len(_WINDOWS), highway=True, dropout=0.25)
 SMALL = Judge(
-    classifier=TextCNNConfig(width=32, windows=_WINDOWS, filters=(32,) * len(_WINDOWS), highway=True, dropout=0.25),
+    classifier=_NARROW,
+    leaking=_NARROW,
     relgan=RelGANDiscriminatorConfig(width=32, representations=1, windows=(1, 2, 3, 4, 5), filters=64),
 )
-PUBLISHED = Judge(classifier=CLASSIFIERS["seqgan"], relgan=RelGANDiscriminatorConfig())
+_PUBLISHED = CLASSIFIERS["seqgan"]
+LARGE = Judge(
+    classifier=_PUBLISHED,
+    leaking=dataclasses.replace(_PUBLISHED, filters=tuple(count // 4 for count in _PUBLISHED.filters)),
+    relgan=RelGANDiscriminatorConfig(representations=1, windows=(1, 2, 3, 4, 5)),
+)
+"""As published but for LeakGAN's, with a quarter of the filters, and for RelGAN's 64 representations of one number:
+they take 64 times as long as one of 64. And without windows of one token the generator loses the frequencies of words
+(docs/log.md)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +76,8 @@ class Play:
     likelihood_beside: int = 0
     """Steps, before the game, of the discriminator and of likelihood: LeakGAN writes by what the discriminator sees,
     and what that learns alone would be strange to it."""
+    rollouts: int = 16
+    """Endings of each beginning, of SeqGAN and its controls."""
     saturated: float = 0.98
     """A discriminator that is right about so many texts waits; 1 for never. RelGAN's sees soft tokens beside hard ones,
     and is right about nearly all while it still has much to teach."""
@@ -73,14 +87,25 @@ METHODS: dict[str, Play] = {
     "seqgan": Play(steps=150, generator_rate=1e-3),
     "seqgan_published": Play(steps=150, generator_rate=1e-3),
     "maligan": Play(steps=300, generator_rate=1e-3),
-    "textgan": Play(steps=300, generator_rate=1e-3, discriminator_updates=1, discriminator_first=0),
+    "textgan": Play(
+        steps=300, generator_rate=2e-4, discriminator_rate=2e-4, discriminator_updates=1, discriminator_first=0
+    ),
     "leakgan": Play(steps=100, generator_rate=1e-3, discriminator_first=0, likelihood_beside=100),
+    "leakgan_constant": Play(steps=100, generator_rate=1e-3, discriminator_first=0, likelihood_beside=100),
     "relgan": Play(steps=400, generator_rate=2e-4, discriminator_rate=1e-4, discriminator_updates=1, saturated=1.0),
     "coldgan": Play(steps=300, generator_rate=1e-3),
     "constant": Play(steps=150, generator_rate=1e-3, discriminator_updates=0, discriminator_first=0),
     "random": Play(steps=150, generator_rate=1e-3, discriminator_updates=0, discriminator_first=0),
 }
-"""seqgan has the mean reward of a position as baseline; seqgan_published, constant and random have none."""
+"""seqgan has the mean reward of a position as baseline; seqgan_published, constant and random have none.
+leakgan_constant rewards the Worker as the authors' program in effect does: every token alike."""
+
+LARGE_METHODS: dict[str, Play] = {
+    name: dataclasses.replace(play, steps=2 * play.steps, rollouts=4) for name, play in METHODS.items()
+}
+LARGE_METHODS["relgan"] = dataclasses.replace(LARGE_METHODS["relgan"], generator_rate=5e-4)
+"""With thousands of tokens, each seen less often: longer, RelGAN quicker (it hardly moves at the rate above),
+and with as many roll-outs as LeakGAN has, which is what a step of SeqGAN takes its time for."""
 
 
 def learning(play: Play) -> AdversarialConfig:
@@ -99,8 +124,8 @@ def learning(play: Play) -> AdversarialConfig:
 
 def generator(method: str, language: Language, judge: Judge, *, dropout: float = 0.0) -> nn.Module:
     """One LSTM; LeakGAN has its own."""
-    if method == "leakgan":
-        shape = judge.classifier
+    if method.startswith("leakgan"):
+        shape = judge.leaking
         return LeakGAN(
             LeakGANConfig(
                 vocabulary_size=language.vocabulary,
@@ -119,22 +144,22 @@ def likelihood(model: nn.Module, batch: CausalBatch) -> Loss:
     return leakgan_pretraining(model, batch) if isinstance(model, LeakGAN) else causal(model, batch)
 
 
-def classifier(language: Language, judge: Judge) -> TextCNN:
+def classifier(language: Language, shape: TextCNNConfig) -> TextCNN:
     """The convolutional discriminator of all but RelGAN."""
-    shape = {"vocabulary_size": language.vocabulary, "labels": ("generated", "real")}
-    return TextCNN(dataclasses.replace(judge.classifier, **shape))
+    labels = ("generated", "real")
+    return TextCNN(dataclasses.replace(shape, vocabulary_size=language.vocabulary, labels=labels))
 
 
-def game(method: str, own: nn.Module, language: Language, judge: Judge) -> Game:
-    """`own` has learnt by likelihood."""
+def game(method: str, own: nn.Module, language: Language, judge: Judge, *, rollouts: int = 16) -> Game:
+    """`own` has learnt by likelihood; `rollouts` are SeqGAN's."""
     ends: dict[str, Any] = {"end_id": language.end_id}
     if method == "relgan":
         shape = dataclasses.replace(judge.relgan, vocabulary_size=language.vocabulary)
         return RelGAN(own, RelGANDiscriminator(shape), RelGANConfig(largest_beta=1.0), **ends)
-    opponent = classifier(language, judge)
-    if method == "leakgan":
-        assert isinstance(own, LeakGAN)
-        return LeakGame(own, opponent, LeakGANTraining(), **ends)
+    opponent = classifier(language, judge.leaking if isinstance(own, LeakGAN) else judge.classifier)
+    if isinstance(own, LeakGAN):
+        reward = "constant" if method == "leakgan_constant" else "intrinsic"
+        return LeakGame(own, opponent, LeakGANTraining(worker_reward=reward), **ends)
     if method == "textgan":
         return TextGAN(own, CodeReader(opponent, WIDTH), TextGANConfig(), **ends)
     if method == "maligan":
@@ -142,9 +167,9 @@ def game(method: str, own: nn.Module, language: Language, judge: Judge) -> Game:
     if method == "coldgan":
         return ColdGAN(own, opponent, ColdConfig(), **ends)
     if method in ("constant", "random"):
-        return SeqGAN(own, opponent, SeqGANConfig(reward=method), **ends)
+        return SeqGAN(own, opponent, SeqGANConfig(reward=method, rollouts=rollouts), **ends)
     baseline = "position" if method == "seqgan" else "none"
-    return SeqGAN(own, opponent, SeqGANConfig(baseline=baseline), **ends)
+    return SeqGAN(own, opponent, SeqGANConfig(baseline=baseline, rollouts=rollouts), **ends)
 
 
 def beside(played: Game, language: Language) -> Game:

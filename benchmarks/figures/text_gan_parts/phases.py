@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from text_gan_parts.languages import Language, WholeTexts
-from text_gan_parts.methods import METHODS, Judge, beside, game, generator, learning, likelihood
+from text_gan_parts.methods import METHODS, Judge, Play, beside, game, generator, learning, likelihood
 from trivium.checkpoints.folder import FolderWriter
 from trivium.data.batches import CausalBatch
 from trivium.data.whole_texts import whole_texts
@@ -44,6 +44,8 @@ class Sizes:
     epochs: int
     """Of likelihood; the one that is best on the validation texts counts."""
     judge: Judge
+    plays: Mapping[str, Play] = dataclasses.field(default_factory=lambda: METHODS)
+    """How each method plays."""
     samples: int = 1000
     """Texts that are written to be judged."""
     look_every: int = 50
@@ -80,7 +82,7 @@ class Cell:
         optimiser = OptimiserConfig(learning_rate=_RATE, beta2=0.999, weight_decay=0.0)
         config = SupervisedConfig(optimiser=optimiser, schedule=ScheduleConfig(kind="constant", warmup_steps=0))
         learner = SupervisedLearner(model, likelihood, config, steps=steps)
-        own = "leakgan" if self.method == "leakgan" else "lstm"
+        own = "leakgan" if self.method.startswith("leakgan") else "lstm"
         folder = self.starts / f"{own}-{dropout:g}-{self.seed}"
         facts = {"generator": own, "dropout": dropout}
         run = self._run("likelihood", learner, ROWS, steps, every=epoch, folder=folder, facts=facts)
@@ -89,7 +91,7 @@ class Cell:
 
     def played(self) -> dict[str, Any]:
         """The figures before, along and after the game."""
-        play, start = METHODS[self.method], self.likely()
+        play, start = self.sizes.plays[self.method], self.likely()
         played, config = self._game(copy.deepcopy(start)), learning(play)
         rows = ROWS * max(1, config.discriminator_updates)
         if play.likelihood_beside:
@@ -99,7 +101,7 @@ class Cell:
             learner = AdversarialLearner(beside(played, self.language), both, steps=steps)
             self._run("beside", learner, rows, steps, every=steps)
             start = copy.deepcopy(played.generator)
-        before = self.measured(start, self.language.alphas)
+        before = [self.look(played)] if isinstance(played, TextGAN) else self.measured(start, self.language.alphas)
         if play.discriminator_first:
             alone = dataclasses.replace(config, generator_updates=0)
             steps = self.sizes.steps(play.discriminator_first)
@@ -144,7 +146,13 @@ class Cell:
     def _game(self, start: nn.Module) -> Game:
         """Networks of a seed of their own: the generator's must not depend on how it was made."""
         seed_everything(self.seed + 1)
-        made = game(self.method, start, self.language, self.sizes.judge)
+        made = game(
+            self.method,
+            start,
+            self.language,
+            self.sizes.judge,
+            rollouts=self.sizes.plays[self.method].rollouts,
+        )
         if isinstance(made, TextGAN):
             autoencoder = _Autoencoder(made)
             steps = self.sizes.steps(1500)

@@ -1,5 +1,6 @@
 """The results of benchmarks/figures/text_gans.py as tables and as a page."""
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,45 @@ from trivium.reports.text_gan import Curve, CurvePoint, GeneratorFacts, Range, g
 
 Found = Mapping[str, Mapping[int, dict[str, Any]]]
 """Results by method and seed."""
-_MARKED = ("validity", "nll_oracle", "nll_test", "unique", "copied")
 _REFERENCE = "likelihood"
-_TITLES = {
-    "grammar": "Expressions with brackets",
-    "oracle200": "A language of 200 tokens in which every likelihood is known",
+_ORACLE = ("nll_oracle", "nll_test", "unique", "copied")
+_BLEU = tuple(f"{kind}{order}" for kind in ("bleu", "self_bleu") for order in (2, 3, 4, 5))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+    """What is shown of a language."""
+
+    title: str
+    marked: tuple[str, ...]
+    """Figures of the table."""
+    quality: tuple[str, str] | None = None
+    """The figure on the horizontal axis and what it is called; None for no plane. Of BLEU what is missing to 1."""
+    diversity: tuple[str, str] = ("nll_test", "NLL_test, nats a token")
+    """The same of the vertical axis."""
+
+
+_LANGUAGES = {
+    "grammar": _Shown("Expressions with brackets", ("validity", "nll_test", "unique", "copied")),
+    "oracle200": _Shown(
+        "A language of 200 tokens in which every likelihood is known",
+        _ORACLE,
+        quality=("nll_oracle", "NLL_oracle, nats a token"),
+    ),
+    "oracle500": _Shown(
+        "A language of 500 tokens in which every likelihood is known",
+        _ORACLE,
+        quality=("nll_oracle", "NLL_oracle, nats a token"),
+    ),
+    "paper": _Shown(
+        "The published language of 5,000 tokens", _ORACLE, quality=("nll_oracle", "NLL_oracle, nats a token")
+    ),
+    "coco": _Shown(
+        "Captions of COCO",
+        (*_BLEU, "nll_test", "unique"),
+        quality=("bleu4", "1 - BLEU-4 on test captions"),
+        diversity=("self_bleu4", "Self-BLEU-4"),
+    ),
 }
 
 
@@ -25,16 +60,18 @@ def write(results: pathlib.Path, name: str) -> None:
     """Prints a table for each language of which there are results, and writes the page of all."""
     found = _read(results, name)
     sections = []
-    for language in _TITLES:
-        if found.get(language):
-            rows = _rows(found[language])
-            headings = ("method", "1 / temperature", "seeds", *_MARKED)
-            print(f"{language}\n| {' | '.join(headings)} |\n|{'---|' * len(headings)}")
-            print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-            sections.append(Section(title=_TITLES[language], body=parts.table(headings, rows)))
-    curves = _swept(found.get("oracle200", {}))
-    if _REFERENCE in curves:
-        sections.append(_frontiers(curves, found["oracle200"]))
+    for language, shown in _LANGUAGES.items():
+        if not found.get(language):
+            continue
+        rows = _rows(found[language], shown)
+        headings = ("method", "1 / temperature", "seeds", *shown.marked)
+        print(f"{language}\n| {' | '.join(headings)} |\n|{'---|' * len(headings)}")
+        print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+        sections.append(Section(title=shown.title, body=parts.table(headings, rows)))
+        curves = _swept(found[language])
+        if shown.quality is not None and _REFERENCE in curves:
+            section = _frontiers(curves, found[language], shown)
+            sections.append(dataclasses.replace(section, title=f"{section.title}: {shown.title}"))
     if sections:
         whole = page.Page(
             title="Text GANs",
@@ -47,18 +84,18 @@ def write(results: pathlib.Path, name: str) -> None:
 
 def _read(results: pathlib.Path, name: str) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
     found: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
-    for language in _TITLES:
+    for language in _LANGUAGES:
         for path in sorted(results.glob(f"{name}-{language}-*.json")):
             one = json.loads(path.read_text(encoding="utf-8"))
             found.setdefault(language, {}).setdefault(one["method"], {})[one["seed"]] = one
     return found
 
 
-def _rows(methods: Found) -> list[tuple[str, ...]]:
+def _rows(methods: Found, shown: _Shown) -> list[tuple[str, ...]]:
     """What the language itself has, then each method at each temperature."""
-    rows = [_row("real", "", [one["real"] for one in next(iter(methods.values())).values()])]
+    rows = [_row("real", "", [one["real"] for one in next(iter(methods.values())).values()], shown)]
     for method, seeds in sorted(methods.items(), key=lambda each: each[0] != _REFERENCE):
-        rows += [_row(method, f"{at[0]['alpha']:g}", at) for at in _aligned(seeds)]
+        rows += [_row(method, f"{at[0]['alpha']:g}", at, shown) for at in _aligned(seeds)]
     return rows
 
 
@@ -68,8 +105,8 @@ def _aligned(seeds: Mapping[int, dict[str, Any]]) -> list[list[Mapping[str, floa
     return [[each[alpha] for each in by_alpha] for alpha in sorted(set.intersection(*map(set, by_alpha)))]
 
 
-def _row(method: str, alpha: str, figures: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
-    cells = [_told([each[name] for each in figures if name in each]) for name in _MARKED]
+def _row(method: str, alpha: str, figures: Sequence[Mapping[str, float]], shown: _Shown) -> tuple[str, ...]:
+    cells = [_told([each[name] for each in figures if name in each]) for name in shown.marked]
     return (method, alpha, str(len(figures)), *cells)
 
 
@@ -92,7 +129,7 @@ def _swept(methods: Found) -> Found:
     return {name: seeds for name, seeds in methods.items() if len(next(iter(seeds.values()))["after"]) > 1}
 
 
-def _frontiers(curves: Found, methods: Found) -> Section:
+def _frontiers(curves: Found, methods: Found, shown: _Shown) -> Section:
     """Every method against likelihood alone, with dropout and without."""
     order = sorted(curves, key=lambda name: (name != _REFERENCE, name))
     verdicts = []
@@ -100,35 +137,42 @@ def _frontiers(curves: Found, methods: Found) -> Section:
         for name in order:
             shared = curves[name].keys() & curves.get(reference, {}).keys()
             if name != reference and len(shared) > 1:
-                runs = [_runs(curves[which], shared) for which in (reference, name)]
+                runs = [_runs(curves[which], shared, shown) for which in (reference, name)]
                 verdicts.append(compared(*runs).words(name, reference))
     real = next(iter(next(iter(methods.values())).values()))["real"]
+    single = len(next(iter(curves.values()))) == 1
+    assert shown.quality is not None
     facts = GeneratorFacts(
-        curves=[_curve(name, curves[name]) for name in order],
+        curves=[_curve(name, curves[name], shown) for name in order],
         verdicts=verdicts,
-        quality="NLL_oracle, nats a token",
-        diversity="NLL_test, nats a token",
+        quality=shown.quality[1],
+        diversity=shown.diversity[1],
         seeds=max(len(seeds) for seeds in curves.values()),
-        ideal=(real["nll_oracle"], real["nll_test"]) if len(next(iter(curves.values()))) == 1 else None,
+        ideal=_costs(real, shown) if single else None,
     )
     print("\n".join(verdicts))
     return generator_section(facts)
 
 
-def _runs(seeds: Mapping[int, dict[str, Any]], shared: set[int]) -> Runs:
-    return {
-        seed: [
-            Point(temperature=1 / each["alpha"], quality=each["nll_oracle"], diversity=each["nll_test"])
-            for each in seeds[seed]["after"]
-        ]
-        for seed in shared
-    }
+def _costs(figures: Mapping[str, float], shown: _Shown) -> tuple[float, float]:
+    """Quality and diversity, lower being better."""
+    assert shown.quality is not None
+    quality, diversity = figures[shown.quality[0]], figures[shown.diversity[0]]
+    return 1 - quality if shown.quality[0].startswith("bleu") else quality, diversity
 
 
-def _curve(name: str, seeds: Mapping[int, dict[str, Any]]) -> Curve:
+def _runs(seeds: Mapping[int, dict[str, Any]], shared: set[int], shown: _Shown) -> Runs:
+    runs: dict[int, list[Point]] = {}
+    for seed in shared:
+        points = [(each["alpha"], *_costs(each, shown)) for each in seeds[seed]["after"]]
+        runs[seed] = [Point(temperature=1 / alpha, quality=x, diversity=y) for alpha, x, y in points]
+    return runs
+
+
+def _curve(name: str, seeds: Mapping[int, dict[str, Any]], shown: _Shown) -> Curve:
     points = []
     for at in _aligned(seeds):
-        quality, diversity = (_range([each[which] for each in at]) for which in ("nll_oracle", "nll_test"))
+        quality, diversity = (_range(costs) for costs in zip(*(_costs(each, shown) for each in at), strict=True))
         measures = {"different": sum(each["unique"] for each in at) / len(at)}
         points.append(
             CurvePoint(temperature=1 / at[0]["alpha"], quality=quality, diversity=diversity, measures=measures)

@@ -10,7 +10,7 @@ from trivium.models.gpt2 import GPT2, GPT2Config
 from trivium.models.lstm import LSTM, LSTMConfig
 from trivium.nn.output import Output
 from trivium.nn.state import RecurrentState, State
-from trivium.objectives.seqgan import seqgan
+from trivium.objectives.seqgan import position_mean, seqgan
 from trivium.training.adversarial.rollouts import rollout_rewards
 
 V = 7
@@ -87,7 +87,9 @@ def test_a_reward_that_depends_on_one_position_trains_that_position():
         mask=torch.ones(rows, length, dtype=torch.bool),
         lengths=lengths,
     )
-    (gradient,) = torch.autograd.grad(seqgan(policy, batch, rewards, "position").total / rows, policy.logits)
+    (gradient,) = torch.autograd.grad(
+        seqgan(policy, batch, rewards, position_mean(rewards, batch.mask)).total / rows, policy.logits
+    )
     torch.testing.assert_close(gradient[at], torch.tensor([0.0625, 0.0625, -0.1875, 0.0625]), rtol=0, atol=0.03)
     others = torch.cat([gradient[:at], gradient[at + 1 :]])
     assert others.abs().max() < 0.03

@@ -1,6 +1,7 @@
 """All games through the one learner: turns, waiting, resuming, what is refused."""
 
 import logging
+import math
 from typing import Any
 
 import pytest
@@ -50,6 +51,40 @@ def test_dropout_acts_in_the_discriminators_own_updates_and_never_in_rewards():
     assert 0 < metrics["reward_deviation"] < 0.5
 
 
+class TestHowMuchRewardsDiffer:
+    """Where they hardly do a generator learns nothing by them, so that it is told of every method that has rewards."""
+
+    @staticmethod
+    def told(method: str, monkeypatch: pytest.MonkeyPatch, judged: Any, **options: Any) -> list[dict[str, float]]:
+        """Two steps, in two parts, in which the discriminator says `judged` of texts numbered from 0."""
+        asked = f"trivium.training.adversarial.{method}.{'log_odds' if method == 'maligan' else 'realness'}"
+        monkeypatch.setattr(asked, lambda _, texts, __: judged(torch.arange(len(texts)).float()))
+        both = learner(method, {"parts": 2, **options}, discriminator_updates=1)
+        return [both.step(real(8)) for _ in range(2)]
+
+    def test_coldgan(self, monkeypatch):
+        """0.2 and 0.6 in turn."""
+        for told in self.told("coldgan", monkeypatch, lambda text: 0.2 + 0.4 * (text % 2)):
+            assert (told["reward"], told["reward_deviation"]) == pytest.approx((0.4, 0.2), abs=1e-6)
+
+    def test_maligan(self, monkeypatch):
+        """Odds of 1 and 3 in turn are weights of 1/2 and 3/2, less a baseline of 0 in the first step and 1 then."""
+        for told in self.told("maligan", monkeypatch, lambda text: (text % 2) * math.log(3.0), baseline_steps=1):
+            assert told["reward_deviation"] == pytest.approx(0.5, abs=1e-6) and "reward" not in told
+
+    @pytest.mark.parametrize("rescale", [True, False])
+    def test_leakgan(self, monkeypatch, rescale):
+        """Before ranks stand for the values, whose own differences are those of chance."""
+        options = {"likelihood_every": 0, "rescale": rescale}
+        for told in self.told("leakgan", monkeypatch, lambda text: 0.3 + 1e-6 * torch.rand_like(text), **options):
+            assert told["reward"] == pytest.approx(0.3, abs=1e-5) and told["reward_deviation"] < 1e-3
+
+    def test_seqgan(self, monkeypatch):
+        """All endings are worth the same."""
+        for told in self.told("seqgan", monkeypatch, lambda text: torch.full_like(text, 0.25)):
+            assert (told["reward"], told["reward_deviation"]) == pytest.approx((0.25, 0.0), abs=1e-4)
+
+
 def test_the_rollout_policy_lags():
     both = learner()
     start = [parameter.clone() for parameter in both.model.parameters()]
@@ -90,23 +125,41 @@ def _as_real(batch: CausalBatch) -> Any:
     return Texts(batch.targets, batch.lengths)
 
 
-@pytest.mark.parametrize("method", ["seqgan", "maligan", "relgan", "leakgan", "coldgan"])
-def test_an_update_in_parts_is_the_same_update(method: str):
-    """What is drawn is the same, so the update is, but for RelGAN's noise, which is drawn part by part."""
-    ends = []
-    for parts in (1, 3):
-        torch.manual_seed(6)
-        playing = game(method, dropout=0.0, parts=parts)
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("seqgan", {}),
+        ("seqgan", {"baseline": "position", "end_id": 2}),
+        ("maligan", {"end_id": 2}),
+        ("maligan", {"forcing_steps": 3, "continuations": 2}),
+        ("relgan", {}),
+        ("relgan", {"straight_through": True, "adversary": "hinge", "end_id": 2}),
+        ("leakgan", {"likelihood_every": 0, "end_id": 2}),
+        ("leakgan", {"likelihood_every": 1}),
+        ("coldgan", {"end_id": 2}),
+    ],
+    ids=str,
+)
+def test_an_update_in_parts_is_the_same_update(method: str, options: dict[str, Any]):
+    """What is drawn does not depend on how many parts there are, nor does what is compared over all the texts."""
+    ends, told = [], []
+    for parts in (1, 4):  # of six texts: two, two, one and one
+        playing = game(method, dropout=0.0, parts=parts, **options)
         for network in (playing.generator, playing.discriminator, *playing.modules().values()):
             network.double()
+        torch.nn.init.normal_(next(p for p in playing.generator.parameters() if p.requires_grad))
+        # No dropout in likelihood training: its masks are drawn part by part.
+        for module in playing.generator.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
         both = AdversarialLearner(playing, config(discriminator_updates=1), steps=2)
         torch.manual_seed(7)
-        for _ in range(2):
-            both.step(real())
+        told.append([both.step(real()) for _ in range(2)])
         ends.append(torch.cat([parameter.flatten() for parameter in playing.generator.parameters()]))
-    assert ends[0].isfinite().all()
-    if method != "relgan":
-        torch.testing.assert_close(*ends, rtol=0, atol=1e-10)
+    assert ends[0].isfinite().all() and told[0][1]["gradient_norm"] > 1e-3
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-9)
+    for mine, whole in zip(*told, strict=True):
+        assert mine == pytest.approx(whole, rel=0, abs=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)

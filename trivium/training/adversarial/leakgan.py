@@ -9,6 +9,7 @@ from trivium.models.leakgan import LeakGAN
 from trivium.models.text_cnn import TextCNN
 from trivium.objectives.leakgan import LeakGANTraining, leakgan, leakgan_pretraining, rescaled
 from trivium.objectives.loss import Loss
+from trivium.objectives.weighted_likelihood import reward_metrics
 from trivium.training.adversarial.rollouts import rollout_rewards
 from trivium.training.adversarial.texts import Texts, as_batch, drawn
 from trivium.training.adversarial.two_classes import realness, told_apart
@@ -40,7 +41,7 @@ class LeakGame:
         return drawn(self.generator, real, self._end_id)
 
     def against(self, real: CausalBatch, written: Texts) -> Loss:
-        return told_apart(self.discriminator, real, written)
+        return told_apart(self.discriminator, Texts.of(real), written)
 
     def written(self, real: CausalBatch, step: int) -> Iterator[Loss]:
         self.generator.follow(self.discriminator)
@@ -51,7 +52,7 @@ class LeakGame:
             return
         texts = drawn(self.generator, real, self._end_id)
         batch, first = as_batch(real.tokens[:, :1], texts), 0
-        rewards = rollout_rewards(
+        values = rollout_rewards(
             self.generator,
             lambda seen, lengths: realness(self.discriminator, seen, lengths),
             real.tokens[:, :1],
@@ -60,11 +61,14 @@ class LeakGame:
             self._config.rollouts,
             end_id=self._end_id,
         )
-        if self._config.rescale:
-            rewards = rescaled(rewards, batch.mask, self._config.sharpness)
+        rewards = rescaled(values, batch.mask, self._config.sharpness) if self._config.rescale else values
         for part in batch.split(self._split):
-            yield leakgan(self.generator, part, rewards[first : first + part.rows])
-            first += part.rows
+            last = first + part.rows
+            loss = leakgan(self.generator, part, rewards[first:last], self._config.worker_reward)
+            # Told before ranks stand for them: those of values that hardly differ are as far apart as any.
+            loss.metrics |= reward_metrics(values[first:last][part.mask])
+            yield loss
+            first = last
 
     def ended(self) -> None:
         """What is told is what the discriminator has learnt by now."""

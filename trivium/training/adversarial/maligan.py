@@ -37,19 +37,24 @@ class MaliGAN:
         return drawn(self.generator, real, self._end_id)
 
     def against(self, real: CausalBatch, written: Texts) -> Loss:
-        return told_apart(self.discriminator, real, written)
+        return told_apart(self.discriminator, Texts.of(real), written)
 
     def written(self, real: CausalBatch, step: int) -> Iterator[Loss]:
         forced = self._config.forced(step, real.targets.shape[1])
         start, texts = real.tokens[:, :1], self._continued(real, forced)
         logits = log_odds(self.discriminator, texts.tokens, texts.lengths)
         compared = self._config.continuations if forced else None
-        weights = relative_weights(logits, self._config.baseline(step), compared)
+        baseline = self._config.baseline(step)
+        weights = relative_weights(logits, baseline, compared)
         each = token_weights(weights, texts.lengths, forced, texts.tokens.shape[1])
         first = 0
         for part in as_batch(start, texts).split(self._split):
-            yield maligan(self.generator, part, each[first : first + part.rows])
-            first += part.rows
+            last = first + part.rows
+            loss = maligan(self.generator, part, each[first:last])
+            # Their mean is 1 - b whatever the texts are: how much they differ is all that there is to tell.
+            loss.metrics["reward_squared"] = (weights[first:last] - (1 - baseline)).square().sum()
+            yield loss
+            first = last
 
     def _continued(self, real: CausalBatch, forced: int) -> Texts:
         """Texts whose first `forced` tokens are those of real ones, several from each beginning."""

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trivium.data.batches import CausalBatch
 from trivium.objectives.loss import Loss
 from trivium.objectives.relgan import RelGANConfig, discriminator_loss, generator_loss
 from trivium.training.adversarial.texts import Texts, ends, frozen
-from trivium.training.soft_rollouts import soft_sample
+from trivium.training.soft_rollouts import noisy_sample, softened
 
 
 class RelGAN:
@@ -34,7 +34,7 @@ class RelGAN:
 
     @torch.no_grad()
     def sampled(self, real: CausalBatch, step: int) -> Texts:
-        return self._soft(real, step)
+        return self._softened(real, *self._drawn(real), step)
 
     def against(self, real: CausalBatch, written: Texts) -> Loss:
         self.discriminator.train()
@@ -46,22 +46,34 @@ class RelGAN:
 
     def written(self, real: CausalBatch, step: int) -> Iterator[Loss]:
         self.discriminator.eval()
+        # For all parts at once: what is drawn does not depend on how many there are.
+        tokens, noise = self._drawn(real)
+        first = 0
         for part in real.split(self._split):
+            last = first + part.rows
             with frozen(self.discriminator):
-                texts = self._soft(part, step)
+                texts = self._softened(part, tokens[first:last], noise[first:last], step)
                 truly = self.discriminator(part.targets, lengths=part.lengths)
                 falsely = self._judged(texts)
                 total = generator_loss(self._config.adversary, truly, falsely).sum()
             metrics = {"tokens": texts.lengths.sum().to(total.dtype)}
             yield Loss(total=total, count=total.new_tensor(float(part.rows)), metrics=metrics)
+            first = last
 
     def _judged(self, texts: Texts) -> Float[Tensor, "B S"]:
         return self.discriminator(embeddings=self.discriminator.embed(texts.read), lengths=texts.lengths)
 
-    def _soft(self, real: CausalBatch, step: int) -> Texts:
+    def _drawn(self, real: CausalBatch) -> tuple[Int[Tensor, "B T"], Float[Tensor, "B T V"]]:
+        """As many texts as there are real ones, and the noise that they were drawn by."""
         self.generator.eval()
-        start, length, beta = real.tokens[:, :1], real.targets.shape[1], self._config.beta(step)
-        tokens, soft = soft_sample(self.generator, start, length, beta, hard=self._config.straight_through)
+        return noisy_sample(self.generator, real.tokens[:, :1], real.targets.shape[1])
+
+    def _softened(
+        self, real: CausalBatch, tokens: Int[Tensor, "B T"], noise: Float[Tensor, "B T V"], step: int
+    ) -> Texts:
+        """These texts as the discriminator reads them."""
+        beta, hard = self._config.beta(step), self._config.straight_through
+        soft = softened(self.generator, real.tokens[:, :1], tokens, noise, beta, hard=hard)
         return Texts(tokens, ends(tokens, real, self._end_id), soft)
 
     def ended(self) -> None:

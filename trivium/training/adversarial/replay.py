@@ -9,15 +9,18 @@ from trivium.training.adversarial.texts import Texts
 class Replay(nn.Module):
     """The last `room` texts in buffers, which are saved with everything else.
 
-    Half of the texts that a discriminator is given are then old ones, once there are any.
+    Half of the texts that a discriminator is given are then old ones, once there are any. An old text comes with the
+    source that it was written for, where there are ``sources``.
     """
 
     tokens: Tensor
     lengths: Tensor
     count: Tensor
 
-    def __init__(self, room: int, longest: int) -> None:
+    def __init__(self, room: int, longest: int, *, sources: bool = False) -> None:
+        """``longest`` is what is kept of a text, and of a source, in tokens."""
         super().__init__()
+        self.sources = Replay(room, longest) if sources else None
         self.register_buffer("tokens", torch.zeros(room, longest, dtype=torch.long))
         self.register_buffer("lengths", torch.zeros(room, dtype=torch.long))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
@@ -28,13 +31,22 @@ class Replay(nn.Module):
         if not room:
             return texts
         known = min(int(self.count), room)
-        tokens, lengths = texts.tokens.clone(), texts.lengths.clone()
+        mixed = texts
         if known:
-            chosen = torch.randint(known, (len(lengths[1::2]),), device=tokens.device)
-            width = min(tokens.shape[1], self.tokens.shape[1])
-            tokens[1::2, :width], lengths[1::2] = self.tokens[chosen, :width], self.lengths[chosen].clamp(max=width)
+            chosen = torch.randint(known, (len(texts.lengths[1::2]),), device=texts.tokens.device)
+            mixed = self._with_old(texts, chosen)
         self._keep(texts)
-        return Texts(tokens, lengths)
+        return mixed
+
+    def _with_old(self, texts: Texts, chosen: Tensor) -> Texts:
+        """Every second text replaced, cut to the width of the others."""
+        tokens, lengths = texts.tokens.clone(), texts.lengths.clone()
+        width = min(tokens.shape[1], self.tokens.shape[1])
+        tokens[1::2, :width], lengths[1::2] = self.tokens[chosen, :width], self.lengths[chosen].clamp(max=width)
+        if self.sources is None:
+            return Texts(tokens, lengths)
+        assert texts.sources is not None, "a replay with sources is of pairs"
+        return Texts(tokens, lengths, sources=self.sources._with_old(texts.sources, chosen))
 
     def _keep(self, texts: Texts) -> None:
         room = len(self.lengths)
@@ -45,3 +57,6 @@ class Replay(nn.Module):
         self.tokens[places, :width] = texts.tokens[:, :width]
         self.lengths[places] = texts.lengths.clamp(max=width)
         self.count += rows
+        if self.sources is not None:
+            assert texts.sources is not None, "a replay with sources is of pairs"
+            self.sources._keep(texts.sources)

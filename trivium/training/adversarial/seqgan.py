@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trivium.data.batches import CausalBatch
 from trivium.objectives.loss import Loss
-from trivium.objectives.seqgan import SeqGANConfig, seqgan
+from trivium.objectives.seqgan import SeqGANConfig, position_mean, seqgan
 from trivium.training.adversarial.rollouts import rollout_rewards
 from trivium.training.adversarial.texts import Texts, as_batch, drawn
 from trivium.training.adversarial.two_classes import realness, told_apart
@@ -43,16 +43,17 @@ class SeqGAN:
         return drawn(self.generator, real, self._end_id)
 
     def against(self, real: CausalBatch, written: Texts) -> Loss:
-        return told_apart(self.discriminator, real, written)
+        return told_apart(self.discriminator, Texts.of(real), written)
 
     def written(self, real: CausalBatch, step: int) -> Iterator[Loss]:
         start, texts = real.tokens[:, :1], drawn(self.generator, real, self._end_id)
         rewards = rollout_rewards(
             self._lagging, self._judge, start, texts.tokens, texts.lengths, self._config.rollouts, end_id=self._end_id
         )
-        first = 0
-        for part in as_batch(start, texts).split(self._split):
-            yield seqgan(self.generator, part, rewards[first : first + part.rows], self._config.baseline)
+        batch, first = as_batch(start, texts), 0
+        baseline = position_mean(rewards, batch.mask) if self._config.baseline == "position" else None
+        for part in batch.split(self._split):
+            yield seqgan(self.generator, part, rewards[first : first + part.rows], baseline)
             first += part.rows
 
     def _judge(self, texts: Int[Tensor, "B T"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B"]:

@@ -8,8 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.data.batches import CausalBatch
+from trivium.data.batches import CausalBatch, Seq2SeqBatch
 from trivium.generation.ancestral import sample
+
+Real = CausalBatch | Seq2SeqBatch
+"""Real texts, one a row; of pairs they are the targets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,14 @@ class Texts:
     """The tokens as mixtures, where the method writes such: what the discriminator reads then."""
     codes: Float[Tensor, "B Z"] | None = None
     """What each was written from, where there is such."""
+    sources: "Texts | None" = None
+    """What each was written for, where it was written for another text."""
+
+    @classmethod
+    def of(cls, real: Real) -> "Texts":
+        """The texts of a batch, with their sources where it has such."""
+        sources = cls(real.source, real.source_lengths) if isinstance(real, Seq2SeqBatch) else None
+        return cls(real.targets, real.lengths, sources=sources)
 
     @property
     def read(self) -> Int[Tensor, "B T"] | Float[Tensor, "B T V"]:
@@ -32,7 +43,8 @@ class Texts:
         """Some of the rows."""
         rows = slice(start, stop)
         soft, codes = (None if each is None else each[rows] for each in (self.soft, self.codes))
-        return Texts(self.tokens[rows], self.lengths[rows], soft, codes)
+        sources = None if self.sources is None else self.sources.part(start, stop)
+        return Texts(self.tokens[rows], self.lengths[rows], soft, codes, sources)
 
     @property
     def unique(self) -> float:
@@ -41,7 +53,7 @@ class Texts:
         return len({tuple(row[:length]) for row, length in rows}) / len(self.lengths)
 
 
-def ends(tokens: Int[Tensor, "B T"], real: CausalBatch, end_id: int | None) -> Int[Tensor, "B"]:
+def ends(tokens: Int[Tensor, "B T"], real: Real, end_id: int | None) -> Int[Tensor, "B"]:
     """How long written texts are: to the first `end_id`, which counts, or to the last token that there is.
 
     Where nothing ends a text they are as long as the real ones, so that no length gives them away.

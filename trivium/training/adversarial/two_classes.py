@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trivium.data.batches import CausalBatch, LabelledBatch
+from trivium.data.batches import LabelledBatch
 from trivium.models.text_cnn import TextCNN
 from trivium.objectives.classification import classification
 from trivium.objectives.loss import Loss
@@ -15,10 +15,10 @@ _TEXTS_AT_ONCE, _ROWS_AT_ONCE = 16_384, 1024
 """As many as pay for what a `TextCNN` prepares for them; and as many as a discriminator may hold all features of."""
 
 
-def told_apart(discriminator: nn.Module, real: CausalBatch, written: Texts) -> Loss:
+def told_apart(discriminator: nn.Module, real: Texts, written: Texts) -> Loss:
     """Its cross-entropy on as many real texts as generated ones (Goodfellow et al. 2014, eq. 1)."""
-    labels = torch.tensor([REAL, GENERATED], device=real.targets.device).repeat_interleave(real.rows)
-    texts = torch.cat([real.targets, written.tokens])
+    labels = torch.tensor([REAL, GENERATED], device=real.tokens.device).repeat_interleave(len(real.lengths))
+    texts = torch.cat([real.tokens, written.tokens])
     return classification(discriminator, LabelledBatch(texts, torch.cat([real.lengths, written.lengths]), labels))
 
 

@@ -2,17 +2,17 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trivium.data.batches import CausalBatch
 from trivium.errors import ConfigError, NonFiniteError
-from trivium.objectives.causal import causal
 from trivium.training import parallel
+from trivium.training.adversarial.conditioned import likelihood
 from trivium.training.adversarial.game import Game
-from trivium.training.adversarial.texts import Texts
+from trivium.training.adversarial.texts import Real, Texts
 from trivium.training.gradients import Gradient
 from trivium.training.learners.updates import Updates, below, load_module, own_tensors
 from trivium.training.optimisers import OptimiserConfig
@@ -63,7 +63,7 @@ class AdversarialConfig:
 class AdversarialLearner:
     """See `trivium.training.learners.protocol.Learner` for the methods; `model` is the generator."""
 
-    def __init__(self, game: Game, config: AdversarialConfig, *, steps: int) -> None:
+    def __init__(self, game: Game[Any], config: AdversarialConfig, *, steps: int) -> None:
         """`steps` is what the schedule of the rates is spread over."""
         self.model, self._game, self._config = game.generator, game, config
         self._device = next(game.generator.parameters()).device
@@ -74,7 +74,7 @@ class AdversarialLearner:
         self._steps = 0
         self._waits = False
 
-    def step(self, batch: CausalBatch) -> dict[str, float]:
+    def step(self, batch: Real) -> dict[str, float]:
         """`discriminator_updates` of the one, then `generator_updates` of the other.
 
         Raises `NonFiniteError` before any update where the generator's weights are not finite.
@@ -92,7 +92,7 @@ class AdversarialLearner:
         self._steps += 1
         return {**self._told(judged, own), "unique": texts.unique}
 
-    def _discriminated(self, parts: list[CausalBatch], texts: Texts, factor: float) -> list[Gradient]:
+    def _discriminated(self, parts: Sequence[Real], texts: Texts, factor: float) -> list[Gradient]:
         """The discriminator's updates, none while it waits."""
         if not self._config.discriminator_updates:
             return []
@@ -118,7 +118,7 @@ class AdversarialLearner:
         return found
 
     @torch.no_grad()
-    def _correct(self, real: CausalBatch, written: Texts) -> float:
+    def _correct(self, real: Real, written: Texts) -> float:
         loss = self._game.against(real, written)
         return float(loss.metrics["correct"] / loss.count)
 
@@ -137,8 +137,9 @@ class AdversarialLearner:
             told |= {f"discriminator_{name}": value for name, value in judged[-1].metrics.items() if name != "tokens"}
         if own:
             metrics = {name: value for name, value in own[-1].metrics.items() if name != "tokens"}
-            if "reward_squared" in metrics:
-                told["reward_deviation"] = max(0.0, metrics.pop("reward_squared") - metrics["reward"] ** 2) ** 0.5
+            if "reward_squared" in metrics:  # of rewards whose mean is always 0 that is not told
+                mean = metrics.get("reward", 0.0)
+                told["reward_deviation"] = max(0.0, metrics.pop("reward_squared") - mean**2) ** 0.5
             told |= metrics
         return told
 
@@ -151,10 +152,10 @@ class AdversarialLearner:
                 )
 
     @torch.no_grad()
-    def evaluate(self, batch: CausalBatch) -> tuple[float, float]:
+    def evaluate(self, batch: Real) -> tuple[float, float]:
         """The generator's negative log-likelihood of real text: what a GAN loses in coverage shows here."""
         self.model.eval()
-        loss = causal(self.model, batch.to(self._device))
+        loss = likelihood(self.model, batch.to(self._device))
         return float(loss.total), float(loss.count)
 
     @property

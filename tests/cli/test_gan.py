@@ -9,8 +9,9 @@ import pytest
 
 from trivium.cli import main as cli
 from trivium.data.grammar import ARITHMETIC
-from trivium.recipes.gan_config import WAYS, GANConfig
+from trivium.recipes.gan_config import GANConfig
 from trivium.recipes.gan_game import build_discriminator, build_generator
+from trivium.recipes.gan_ways import WAYS
 
 TINY = ["--networks.width", "8", "--networks.filters", "0.005", "--rows", "4", "--steps", "2", "--device", "cpu"]
 PHASES = ["--phases.likelihood-steps", "2", "--phases.discriminator-steps", "1", "--turns.discriminator-updates", "1"]

@@ -23,7 +23,6 @@ from trivium.objectives.seqgan import SeqGANConfig
 from trivium.recipes import gan_report
 from trivium.recipes.gan import gan
 from trivium.recipes.gan_config import (
-    WAYS,
     CadenceConfig,
     FrontierConfig,
     GANConfig,
@@ -35,6 +34,7 @@ from trivium.recipes.gan_config import (
 )
 from trivium.recipes.gan_game import build_discriminator, build_game, build_generator
 from trivium.recipes.gan_texts import read_gan_texts
+from trivium.recipes.gan_ways import WAYS
 from trivium.training.learners.adversarial import AdversarialLearner
 from trivium.training.learners.supervised import SupervisedLearner
 from trivium.training.run import Run

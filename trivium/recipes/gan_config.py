@@ -1,15 +1,7 @@
-"""What `trivium pretrain gan` is asked, and what each method has where nothing is said.
-
-The widths, rates and turns of a method are those of its authors' programs; how much is done is scaled. With ten
-thousand texts SeqGAN trained 120 epochs by likelihood, its discriminator 150, and played 200 rounds of 15 epochs, about
-22 hours of one processor. Here likelihood training ends after twenty passes and leads to the weights that were best on
-held-out text, the discriminator has hundreds of updates and not tens of thousands and a quarter of the filters, and
-RelGAN plays 500 steps and not 2,000.
-"""
+"""What `trivium pretrain gan` is asked."""
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from trivium.config import did_you_mean
@@ -21,64 +13,9 @@ from trivium.objectives.maligan import MaliGANConfig
 from trivium.objectives.relgan import RelGANConfig
 from trivium.objectives.seqgan import SeqGANConfig
 from trivium.objectives.textgan import TextGANConfig
+from trivium.recipes.gan_ways import ON_PAIRS, WAYS, MethodName, Way
 from trivium.recipes.lengths import TooLong
 from trivium.recipes.training import check_request, require_at_least
-
-MethodName = Literal["seqgan", "maligan", "textgan", "leakgan", "relgan", "coldgan"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Way:
-    """What a method has where nothing is said."""
-
-    architecture: str
-    """Of the generator."""
-    width: int
-    """Of the generator."""
-    embedding_width: int | None = None
-    """Of its embedding; null for the same."""
-    likelihood_rate: float = 1e-2
-    """Learning rate of the generator by maximum likelihood."""
-    generator_rate: float = 1e-2
-    """Its learning rate in the game."""
-    discriminator_rate: float = 1e-4
-    """That of the discriminator."""
-    discriminator_steps: int = 100
-    """Of the discriminator alone."""
-    discriminator_updates: int = 5
-    """In a step."""
-    saturated: float = 0.98
-    """Share of the texts about which a discriminator is right that waits; 1 for one that never does."""
-    steps: int = 200
-    """Of the game."""
-
-
-WAYS: Mapping[MethodName, Way] = {
-    "seqgan": Way(architecture="lstm", width=32),
-    "maligan": Way(architecture="lstm", width=32),
-    # The authors' rate is 1e-5, over batches of 256 and days.
-    "textgan": Way(architecture="lstm", width=128, generator_rate=1e-4, discriminator_updates=1, steps=1000),
-    "leakgan": Way(
-        architecture="leakgan", width=32, likelihood_rate=1.5e-3, generator_rate=1.5e-3, discriminator_rate=5e-5
-    ),
-    "relgan": Way(
-        architecture="relational_memory",
-        width=512,
-        embedding_width=32,
-        generator_rate=1e-4,
-        discriminator_steps=0,
-        # It sees soft tokens beside hard ones, and is right about nearly all while it has much to teach.
-        saturated=1.0,
-        steps=500,
-    ),
-    # The authors begin with a large pre-trained model; a rate between that and SeqGAN's.
-    "coldgan": Way(architecture="lstm", width=32, generator_rate=1e-3),
-}
-"""By the name of the method. Widths and rates as published but where a comment says otherwise."""
-
-# At the LSTM's rate a T5 that learns to reverse words forgot its sources: in 60 steps held-out targets went from 0.55
-# to 1.47 nats a token, and at a tenth of it from 0.43 to 0.40. What fits a source is harder to tell than what is real.
-_ON_PAIRS = Way(architecture="t5", width=64, likelihood_rate=3e-3, generator_rate=1e-4, discriminator_rate=1e-3)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,8 +26,9 @@ class TextsConfig:
     """Vocabulary: a token a word, as in all the papers; byte-level BPE, which needs its size; a token a character."""
     vocabulary_size: int | None = None
     """Tokens in the vocabulary; null for all words or characters."""
-    minimum_count: int = 1
-    """Words that are rarer are unknown."""
+    minimum_count: int = 2
+    """Words that are rarer in the texts to learn from are unknown. With 1 every word of theirs is known, and nothing is
+    learnt of the likelihood that unknown ones have, in held-out text."""
     longest: int = 48
     """Tokens of the longest text, with its end token; of pairs, of either side."""
     too_long: TooLong = "refuse"
@@ -305,7 +243,7 @@ class GANConfig:
     @property
     def way(self) -> Way:
         """What the method has where nothing is said."""
-        return _ON_PAIRS if self.reads_sources else WAYS[self.method]
+        return ON_PAIRS if self.reads_sources else WAYS[self.method]
 
     @property
     def of_method(self) -> Any:

@@ -23,7 +23,6 @@ Results: benchmarks/results/text-gans-CELL.json, and text-gans.html.
 """
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import subprocess
@@ -34,7 +33,7 @@ from typing import Any
 import torch
 from text_gan_parts import tables
 from text_gan_parts.languages import Language, captions, grammar, synthetic
-from text_gan_parts.methods import LARGE, LARGE_METHODS, METHODS, RELGAN_RATES, SMALL
+from text_gan_parts.methods import LARGE, LARGE_METHODS, LARGE_RELGAN, METHODS, SMALL
 from text_gan_parts.phases import Cell, Sizes
 
 from trivium.runtime import machine
@@ -77,8 +76,8 @@ def sizes(kind: str, smoke: bool, minutes: float | None) -> Sizes:
     epochs = {"grammar": 4, "oracle200": 60, "oracle500": 40, "paper": 12, "coco": 20}[kind]
     if small:
         return Sizes(epochs=epochs, judge=SMALL, minutes=minutes)
-    relgan = dataclasses.replace(LARGE_METHODS["relgan"], generator_rate=RELGAN_RATES[kind])
-    return Sizes(epochs=epochs, judge=LARGE, plays={**LARGE_METHODS, "relgan": relgan}, minutes=minutes)
+    plays = {**LARGE_METHODS, "relgan": LARGE_RELGAN[kind]}
+    return Sizes(epochs=epochs, judge=LARGE, plays=plays, minutes=minutes)
 
 
 def measure(name: str, smoke: bool, minutes: float | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -183,16 +184,33 @@ class Stage:
             path.unlink(missing_ok=True)
 
 
-def survivors() -> list[str]:
-    """Processes of the sandbox, dead ones that nobody has collected included, and files in the places for all."""
-    found = []
+def survivors(patience_s: float = 5.0) -> list[str]:
+    """Processes of the sandbox, dead ones that nobody has collected included, and files in the places for all.
+
+    Other tests may use the sandbox at the same time. What it began says for whom (`process.py`); of anything else that
+    which is still there after `patience_s` counts.
+    """
+    mine, others = _left()
+    end = time.monotonic() + patience_s
+    while others and time.monotonic() < end:
+        time.sleep(0.05)
+        others &= _left()[1]
+    return sorted(mine | others)
+
+
+def _left() -> tuple[set[str], set[str]]:
+    """What this process has begun in the sandbox, and what somebody else may have."""
+    mine, others = set(), set()
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if b"child.main(sys.argv" in (folder / "cmdline").read_bytes() or folder.stat().st_uid >= 0x70000000:
-                found.append(f"{folder}: {(folder / 'cmdline').read_bytes()}")
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if any(b"child.main(sys.argv" in word for word in words):
+                mine |= {f"{folder}: {words}"} if str(os.getpid()).encode() in words else set()
+            elif folder.stat().st_uid >= 0x70000000:
+                others.add(f"{folder}: {words}")
     for place in ("/tmp", "/dev/shm", "/var/tmp"):
         for path in pathlib.Path(place).glob("*"):
             with contextlib.suppress(OSError):
                 if path.lstat().st_uid >= 0x70000000:
-                    found.append(str(path))
-    return found
+                    others.add(str(path))
+    return mine, others

@@ -29,8 +29,10 @@ def test_maximum_over_time_needs_no_lengths() -> None:
 
 
 def test_what_is_classified_is_the_strongest_answer_of_each_filter() -> None:
-    model, tokens = build(), torch.randint(9, (3, 6))
-    for lengths in (torch.tensor([6, 1, 4]), torch.tensor([6, 6, 6])):
+    """Also of so many texts that the filters meet each piece of the vocabulary once."""
+    model, few, many = build(), torch.randint(9, (3, 6)), torch.randint(9, (40, 6))
+    every = [(few, torch.tensor([6, 1, 4])), (few, torch.tensor([6, 6, 6])), (many, torch.arange(40) % 6 + 1)]
+    for tokens, lengths in every:
         hidden, strongest = model(tokens, lengths=lengths).hidden, model.strongest(tokens, lengths)
         torch.testing.assert_close(strongest, hidden.amax(1))
         torch.testing.assert_close(model.classify(strongest[:, None]), model.classify(hidden, lengths))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import trivium
+from tests.recipes.resuming import killed_in_step
 from trivium.checkpoints.tensors import TensorFile
 from trivium.data.labelled import LabelledText, stratified_split
 from trivium.errors import ConfigError, DataError, UserError
@@ -16,7 +17,6 @@ from trivium.lm.trace import trace
 from trivium.recipes.classification import ClassificationConfig, LabelVocabularyConfig, classification, read_texts
 from trivium.recipes.classifier import ClassifierConfig
 from trivium.recipes.training import TrainingConfig
-from trivium.training.learners.supervised import SupervisedLearner
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.run import Run
 
@@ -125,21 +125,8 @@ def test_a_resumed_run_is_the_run_that_never_stopped(
     data = write_reviews(tmp_path / "data.jsonl", 60)
     whole = classification(recipe(data, tmp_path, run="whole", **changes))
 
-    class Killed(BaseException):
-        """Nothing catches it, as nothing catches a kill."""
-
-    step, calls = SupervisedLearner.step, []
-
-    def dying(learner: SupervisedLearner, batch) -> dict[str, float]:
-        calls.append(batch)
-        if len(calls) == 6:
-            raise Killed
-        return step(learner, batch)
-
-    monkeypatch.setattr(SupervisedLearner, "step", dying)
-    with pytest.raises(Killed):
+    with killed_in_step(monkeypatch, 6):
         classification(recipe(data, tmp_path, run="killed", **changes))
-    monkeypatch.setattr(SupervisedLearner, "step", step)
     resumed = classification(recipe(data, tmp_path, run="killed", resume=True, **changes))
     expected, found = final_weights(whole), final_weights(resumed)
     assert expected.keys() == found.keys() and all(expected[name].equal(found[name]) for name in expected)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import trivium
-from tests.recipes.resuming import Killed, final_weights
+from tests.recipes.resuming import final_weights, killed_in_step
 from trivium.checkpoints.model_folder import load_model
 from trivium.checkpoints.tensors import TensorFile
 from trivium.data.grammar import ARITHMETIC
@@ -182,18 +182,9 @@ class TestKilled:
         ],
     )
     def test_it_ends_as_if_it_had_not_been(self, runs, data, tmp_path, monkeypatch, learner, at):
-        whole, calls, step = runs["seqgan"], [], learner.step
-
-        def dying(self: Any, batch: Any) -> dict[str, float]:
-            calls.append(batch)
-            if len(calls) == at:
-                raise Killed
-            return step(self, batch)
-
-        monkeypatch.setattr(learner, "step", dying)
-        with pytest.raises(Killed):
+        whole = runs["seqgan"]
+        with killed_in_step(monkeypatch, at, learner):
             gan(tiny(data, tmp_path))
-        monkeypatch.setattr(learner, "step", step)
         resumed = gan(tiny(data, tmp_path, resume=True))
         expected, found = final_weights(whole), final_weights(resumed)
         assert expected.keys() == found.keys() and all(expected[name].equal(found[name]) for name in expected)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import trivium
-from tests.recipes.resuming import Killed, final_weights
+from tests.recipes.resuming import final_weights, killed_in_step
 from trivium.cli import main as cli
 from trivium.data.text_rows import TextRowsSource
 from trivium.errors import ConfigError, DataError, UserError
@@ -106,18 +106,8 @@ def test_the_loss_of_held_out_pairs_is_that_of_each_target_for_its_source(run, d
 
 @pytest.mark.slow
 def test_killed_in_the_game_it_ends_as_if_it_had_not_been(run, data, tmp_path, monkeypatch):
-    step, calls = AdversarialLearner.step, []
-
-    def dying(self: Any, batch: Any) -> dict[str, float]:
-        calls.append(batch)
-        if len(calls) == 4:
-            raise Killed
-        return step(self, batch)
-
-    monkeypatch.setattr(AdversarialLearner, "step", dying)
-    with pytest.raises(Killed):
+    with killed_in_step(monkeypatch, 4, AdversarialLearner):
         gan(tiny(data, tmp_path))
-    monkeypatch.setattr(AdversarialLearner, "step", step)
     resumed = gan(tiny(data, tmp_path, resume=True))
     expected, found = final_weights(run), final_weights(resumed)
     assert expected.keys() == found.keys() and all(expected[name].equal(found[name]) for name in expected)

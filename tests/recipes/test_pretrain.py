@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 import trivium
+from tests.recipes.resuming import killed_in_step
 from tests.recipes.texts import write_notes
 from trivium import config as configuration
 from trivium.checkpoints.tensors import TensorFile
@@ -95,21 +96,8 @@ def test_a_resumed_run_is_the_run_that_never_stopped(
 ):
     whole = pretrain(recipe(notes, tmp_path, run="whole", **settings))
 
-    class Killed(BaseException):
-        """Nothing catches it, as nothing catches a kill."""
-
-    step, calls = SupervisedLearner.step, []
-
-    def dying(learner: SupervisedLearner, batch) -> dict[str, float]:
-        calls.append(batch)
-        if len(calls) == 8:
-            raise Killed
-        return step(learner, batch)
-
-    monkeypatch.setattr(SupervisedLearner, "step", dying)
-    with pytest.raises(Killed):
+    with killed_in_step(monkeypatch, 8):
         pretrain(recipe(notes, tmp_path, run="killed", **settings))
-    monkeypatch.setattr(SupervisedLearner, "step", step)
     resumed = pretrain(recipe(notes, tmp_path, run="killed", resume=True, **settings))
     expected, found = final_weights(whole), final_weights(resumed)
     assert expected.keys() == found.keys() and all(expected[name].equal(found[name]) for name in expected)

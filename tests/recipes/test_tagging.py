@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 import trivium
+from tests.recipes.resuming import killed_in_step
 from trivium import config as configuration
 from trivium.checkpoints.tensors import TensorFile
 from trivium.errors import ConfigError, DataError, StorageError, Unsupported, UserError
@@ -22,7 +23,6 @@ from trivium.recipes.tagging import (
     tagging,
 )
 from trivium.recipes.training import TrainingConfig
-from trivium.training.learners.supervised import SupervisedLearner
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.run import Run
 from trivium.training.schedules import ScheduleConfig
@@ -106,21 +106,8 @@ def test_a_resumed_run_is_the_run_that_never_stopped(
 ) -> None:
     whole = tagging(recipe(columns, tmp_path, run="whole"))
 
-    class Killed(BaseException):
-        """Nothing catches it, as nothing catches a kill."""
-
-    step, calls = SupervisedLearner.step, []
-
-    def dying(learner: SupervisedLearner, batch) -> dict[str, float]:
-        calls.append(batch)
-        if len(calls) == 6:
-            raise Killed
-        return step(learner, batch)
-
-    monkeypatch.setattr(SupervisedLearner, "step", dying)
-    with pytest.raises(Killed):
+    with killed_in_step(monkeypatch, 6):
         tagging(recipe(columns, tmp_path, run="killed"))
-    monkeypatch.setattr(SupervisedLearner, "step", step)
     resumed = tagging(recipe(columns, tmp_path, run="killed", resume=True))
     expected, found = final_weights(whole), final_weights(resumed)
     assert expected.keys() == found.keys()

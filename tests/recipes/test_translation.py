@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import trivium
+from tests.recipes.resuming import killed_in_step
 from trivium.errors import ConfigError, DataError, StorageError, Unsupported
 from trivium.objectives.scheduled_sampling import Decay
 from trivium.recipes.training import TrainingConfig
@@ -19,7 +20,6 @@ from trivium.recipes.translation import (
     translation,
 )
 from trivium.recipes.translator import TranslatorConfig
-from trivium.training.learners.supervised import SupervisedLearner
 from trivium.training.optimisers import OptimiserConfig
 from trivium.training.schedules import ScheduleConfig
 
@@ -85,10 +85,6 @@ def test_every_architecture_trains_and_opens(
     assert loaded.generate(["ein hund"], max_new_tokens=3)[0].token_ids
 
 
-class Killed(Exception):
-    """Stands for a process that is no more."""
-
-
 @pytest.mark.parametrize(
     "sampled",
     [ScheduledSamplingConfig(), ScheduledSamplingConfig(decay="linear", k=0.5)],
@@ -104,18 +100,8 @@ def test_a_stopped_run_goes_on_bit_for_bit(
         files, tmp_path, scheduled_sampling=sampled, label_smoothing=0.1, model=TranslatorConfig(width=16, dropout=0.3)
     )
     whole = translation(dataclasses.replace(asked, run="whole"))
-    done, step = [], SupervisedLearner.step
-
-    def dying(learner: SupervisedLearner, batch: Any) -> dict[str, float]:
-        done.append(batch)
-        if len(done) == 7:  # two steps after the checkpoint
-            raise Killed
-        return step(learner, batch)
-
-    monkeypatch.setattr(SupervisedLearner, "step", dying)
-    with pytest.raises(Killed):
+    with killed_in_step(monkeypatch, 7):  # two steps after the checkpoint
         translation(dataclasses.replace(asked, run="killed"))
-    monkeypatch.setattr(SupervisedLearner, "step", step)
     resumed = translation(dataclasses.replace(asked, run="killed", resume=True))
     told = [[(row["step"], row["loss"], row["validation_loss"]) for row in run.metrics()] for run in (whole, resumed)]
     assert told[0] == told[1]

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import torch
 
 from trivium.data.batches import Seq2SeqBatch
 from trivium.data.bucketed import BucketedSource
-from trivium.data.padding import padded
 from trivium.data.shards import Ids, TokenStore
+from trivium.data.whole_texts import whole_pairs
 from trivium.errors import DataError
 
 
@@ -64,14 +63,5 @@ def seq2seq_batch(
     pairs: Sequence[tuple[Ids, Ids]], indices: Sequence[int] | np.ndarray, *, start_id: int, eos_id: int
 ) -> Seq2SeqBatch:
     """The pairs at ``indices`` as one batch."""
-    source, source_lengths = padded([pairs[index][0] for index in indices])
-    targets, lengths = padded([[*pairs[index][1], eos_id] for index in indices])
-    start = torch.full((len(targets), 1), start_id)
-    return Seq2SeqBatch(
-        source=source,
-        source_lengths=source_lengths,
-        tokens=torch.cat([start, targets[:, :-1]], dim=1),
-        targets=targets,
-        mask=torch.arange(targets.shape[1]) < lengths[:, None],
-        lengths=lengths,
-    )
+    chosen = [pairs[index] for index in indices]
+    return whole_pairs([source for source, _ in chosen], [[*target, eos_id] for _, target in chosen], start_id)

@@ -150,6 +150,7 @@ def _resolved(config: GANConfig, played: _Played) -> dict[str, Any]:
         "generator_rate": config.turns.generator_rate or config.way.generator_rate,
         "discriminator_rate": config.turns.discriminator_rate or config.way.discriminator_rate,
         "discriminator_updates": config.discriminator_updates,
+        "saturated": config.saturated,
     }
     return settings
 

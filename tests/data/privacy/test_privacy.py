@@ -1,7 +1,6 @@
 """What is private goes, what only looks so stays; the labelled set is `cases`."""
 
 import itertools
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.bounded import computing_at_most
 from tests.data.privacy.card_cases import TEST_CARDS
 from tests.data.privacy.cases import cases as all_cases
 from tests.data.privacy.drawing import Case
@@ -16,7 +16,7 @@ from trivium.data.privacy import Privacy, find, redact
 from trivium.data.privacy.cards import is_card, is_iban
 from trivium.data.privacy.keys import entropy
 
-LONG = 100_000
+LONG = 300_000
 
 
 @pytest.fixture(scope="module")
@@ -170,11 +170,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_line_of_100_kb_takes_less_than_a_second(name: str) -> None:
-    """Of processor time: another program on the machine makes no difference."""
-    start = time.process_time()
-    once, _ = redact(HOSTILE[name])
-    assert time.process_time() - start < 1
+def test_a_hostile_line_does_not_take_for_ever(name: str) -> None:
+    with computing_at_most(10):  # 0.7 s at most here; a second look at every character would take 20
+        once, _ = redact(HOSTILE[name])
     assert redact(once)[0] == once
 
 

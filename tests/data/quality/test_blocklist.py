@@ -1,10 +1,10 @@
 """Listed words are found as words, in linear time, and shown masked."""
 
 import pathlib
-import time
 
 import pytest
 
+from tests.bounded import computing_at_most
 from trivium.data.quality.blocklist import Blocklist, judge, load_blocklist, mask
 from trivium.errors import DataError
 
@@ -74,6 +74,5 @@ def test_the_published_lists(shared_data: pathlib.Path) -> None:
 @pytest.mark.parametrize("unit", ["hot ", "hot", "下", "&", "a", "\u0301", "hot-"])
 def test_a_megabyte_of_anything(unit: str) -> None:
     text = (unit * 1_000_000)[:1_000_000]
-    start = time.perf_counter()
-    assert LIST.find(text) is None
-    assert time.perf_counter() - start < 4  # 0.4 s at most here
+    with computing_at_most(20):  # 0.4 s at most here
+        assert LIST.find(text) is None

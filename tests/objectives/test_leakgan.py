@@ -49,15 +49,18 @@ def test_intrinsic_rewards_by_hand() -> None:
 
 
 def test_the_managers_loss_by_hand() -> None:
-    """Horizon 2: goals 0 and 1 end within the text, and are worth what the text was worth where they ended."""
+    """Horizon 2: goals 0 and 1 end within the text, goal 2 with it, which goes nowhere; each is worth what the text was
+    worth where it ended."""
     features, goals = path()
     rewards = torch.tensor([[9.0, 0.5, 2.0]])
     wanted = -(0.5 / math.sqrt(5) + 2.0 * math.sqrt(0.5))
     torch.testing.assert_close(manager_loss(features, goals, torch.tensor([3]), 2, rewards), torch.tensor(wanted))
     shorter = manager_loss(features, goals, torch.tensor([2]), 2, rewards)
-    torch.testing.assert_close(shorter, torch.tensor(-0.5 / math.sqrt(5)))
-    assert manager_loss(features, goals, torch.tensor([1]), 2, rewards) == 0
-    assert manager_loss(features, goals, torch.tensor([3]), 9, rewards) == 0  # a horizon beyond every text
+    torch.testing.assert_close(shorter, torch.tensor(-0.5 / math.sqrt(5) - 0.5 * math.sqrt(0.5)))
+    assert manager_loss(features, goals, torch.tensor([1]), 2, rewards) == -9
+    assert manager_loss(features, goals, torch.tensor([0]), 2, rewards) == 0
+    beyond = manager_loss(features, goals, torch.tensor([3]), 9, rewards)
+    torch.testing.assert_close(beyond, torch.tensor(-2.0 / math.sqrt(5) - 2.0 * math.sqrt(0.5)))
 
 
 def test_both_losses_by_loops() -> None:
@@ -76,8 +79,9 @@ def test_both_losses_by_loops() -> None:
                 reward = sum(steps) / len(steps)
                 worth += reward
                 worker -= reward * log_probs[b, t - 1, texts.targets[b, t - 1]]
-            for t in range(n - C + 1):
-                manager -= rewards[b, t + C - 1] * cosine(f[t + C] - f[t], g[t], dim=0)
+            for t in range(n):
+                end = min(t + C, n)
+                manager -= rewards[b, end - 1] * cosine(f[end] - f[t], g[t], dim=0)
     torch.testing.assert_close(loss.total, worker)
     torch.testing.assert_close(loss.auxiliary["manager"], manager)
     assert loss.count == 17

@@ -107,6 +107,8 @@ def test_every_method_ends_in_a_model_that_writes(runs, method):
     assert set(" ".join(answer.text for answer in answers).split()) <= words
     learnt = len(read_gan_texts(GANConfig(data=pathlib.Path(run.config["data"]))).training)
     assert (model.origin.described["objective"], model.origin.described["texts"]) == (method, learnt)
+    turns, way = run.config["turns"], WAYS[method]  # nothing is left open
+    assert (turns["generator_rate"], turns["saturated"]) == (way.generator_rate, way.saturated)
 
 
 @pytest.mark.parametrize("method", ["seqgan", "textgan"])

@@ -2,17 +2,19 @@
 
 Features f_t and goals g_t are of the first t tokens of a text, t = 0, ..., n; c is the horizon ("Training of G"):
 
-    Manager    -sum_t Q_t cos(f_{t+c} - f_t, g_t)              Q the value of the text that the goal led to, s_{t+c}
+    Manager    -sum_t Q_t cos(f_{t+c} - f_t, g_t)              Q the value of the text that the goal led to, s_{t+c};
+                                                               f_n and s_n where that is beyond the end
     Worker     -sum_t r_t log p(y_t | s_{t-1}),                r_t = mean_{i = 1..c} cos(f_t - f_{t-i}, g_{t-i})
 
 f is a constant to both, and the goals are one to the Worker, so that the sum of the two losses gives each part its own
 gradient and the two may share one backward pass. Each step of each text has a reward of its own, and a step at which
 fewer than c goals were set is judged by those there are. The authors' program has one cosine for a whole batch, so that
-no step is worth more than another: in effect a constant reward, which is offered too. It does less harm: the Worker
-finds tokens that follow the goals better than those of real texts do (docs/log.md).
+no step is worth more than another: in effect a constant reward, which is offered too.
 
-Goals whose c steps reach beyond the end of their text are left out of the Manager's loss, as in the program; it takes
-every c-th goal, summed with those before it, where this takes every one.
+The authors' texts are filled up to one length. Where a text ends when it ends, goals whose c steps reach beyond it must
+not be left out of the Manager's loss: then none has ever led to an end, to end is what earns the Worker least, and it
+learns not to (docs/log.md). Here such a goal leads to the end. The program takes every c-th goal, summed with those
+before it, where this takes every one.
 """
 
 from dataclasses import dataclass
@@ -66,8 +68,8 @@ def leakgan(
     """Both losses over texts that ``model`` itself sampled: ``total`` is the Worker's, ``auxiliary`` the
     Manager's.
 
-    ``rewards[b, t]`` is the value Q of the text up to and including ``batch.targets[b, t]``, `rescaled` or not. The
-    Manager's loss is a sum over goals, of which a text of n tokens has n - c + 1, and is divided by the tokens.
+    ``rewards[b, t]`` is the value Q of the text up to and including ``batch.targets[b, t]``, `rescaled` or not. A text
+    of n tokens has n goals, g_0 to g_{n-1}, so that both losses are means over the tokens.
     """
     features, goals = model.plan(_whole(batch))
     worth = intrinsic_rewards(features, goals, model.config.horizon)
@@ -93,13 +95,15 @@ def manager_loss(
     horizon: int,
     rewards: Float[Tensor, "B T"],
 ) -> Float[Tensor, ""]:
-    """-sum_t Q_t cos(f_{t+c} - f_t, g_t) over the goals whose ``horizon`` ends within their text; N = T + 1, and Q_t is
-    the value of s_{t+c}, ``rewards[:, t + c - 1]``."""
-    moved = (features[:, horizon:] - features[:, :-horizon]).detach()
-    ends = torch.arange(moved.shape[1], device=lengths.device) + horizon
-    within = ends <= lengths[:, None]
-    along = _cosine(moved, goals[:, : moved.shape[1]])
-    return -(rewards[:, horizon - 1 :] * along)[within].sum()
+    """-sum_t Q_t cos(f_e - f_t, g_t) over the goals that a token follows, where e is t + ``horizon`` or the end of the
+    text; N = T + 1, and Q_t is the value of s_e, ``rewards[:, e - 1]``."""
+    places = torch.arange(rewards.shape[1], device=lengths.device)
+    ends = (places + horizon).minimum(lengths[:, None])
+    features = features.detach()
+    reached = features.gather(1, ends[:, :, None].expand(-1, -1, features.shape[2]))
+    along = _cosine(reached - features[:, :-1], goals[:, :-1])
+    worth = rewards.gather(1, (ends - 1).clamp(min=0))
+    return -(worth * along)[places < lengths[:, None]].sum()
 
 
 @torch.no_grad()

@@ -46,8 +46,9 @@ WAYS: Mapping[MethodName, Way] = {
     "maligan": Way(architecture="lstm", width=32, generator_rate=1e-3),
     # The authors' rate is 1e-5, over batches of 256 and days.
     "textgan": Way(architecture="lstm", width=128, generator_rate=1e-4, discriminator_updates=1, steps=1000),
+    # The authors' rate is 1.5e-3, one step of it to some thousands of the discriminator's.
     "leakgan": Way(
-        architecture="leakgan", width=32, likelihood_rate=1.5e-3, generator_rate=1.5e-3, discriminator_rate=5e-5
+        architecture="leakgan", width=32, likelihood_rate=1.5e-3, generator_rate=2e-4, discriminator_rate=5e-5
     ),
     "relgan": Way(
         architecture="relational_memory",

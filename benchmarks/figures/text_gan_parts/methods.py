@@ -90,8 +90,8 @@ METHODS: dict[str, Play] = {
     "textgan": Play(
         steps=300, generator_rate=2e-4, discriminator_rate=2e-4, discriminator_updates=1, discriminator_first=0
     ),
-    "leakgan": Play(steps=100, generator_rate=1e-3, discriminator_first=0, likelihood_beside=100),
-    "leakgan_constant": Play(steps=100, generator_rate=1e-3, discriminator_first=0, likelihood_beside=100),
+    "leakgan": Play(steps=100, generator_rate=2e-4, discriminator_first=0, likelihood_beside=100),
+    "leakgan_constant": Play(steps=100, generator_rate=2e-4, discriminator_first=0, likelihood_beside=100),
     "relgan": Play(steps=400, generator_rate=2e-4, discriminator_rate=1e-4, discriminator_updates=1, saturated=1.0),
     "coldgan": Play(steps=300, generator_rate=1e-3),
     "constant": Play(steps=150, generator_rate=1e-3, discriminator_updates=0, discriminator_first=0),

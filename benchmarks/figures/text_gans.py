@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from text_gan_parts import tables
 from text_gan_parts.languages import Language, captions, grammar, synthetic
-from text_gan_parts.methods import LARGE, LARGE_METHODS, METHODS, RELGAN, SMALL
+from text_gan_parts.methods import LARGE, LARGE_METHODS, METHODS, PLAYS, SMALL
 from text_gan_parts.phases import Cell, Sizes
 
 from trivium.runtime import machine
@@ -74,9 +74,7 @@ def sizes(kind: str, smoke: bool, minutes: float | None) -> Sizes:
     if smoke:
         return Sizes(epochs=2, judge=SMALL, samples=100, look_every=2, share=0.005, minutes=minutes)
     epochs = {"grammar": 4, "oracle200": 60, "oracle500": 40, "paper": 12, "coco": 20}[kind]
-    plays = METHODS if small else LARGE_METHODS
-    if kind in RELGAN:
-        plays = {**plays, "relgan": RELGAN[kind]}
+    plays = {**(METHODS if small else LARGE_METHODS), **PLAYS.get(kind, {})}
     return Sizes(epochs=epochs, judge=SMALL if small else LARGE, plays=plays, minutes=minutes)
 
 

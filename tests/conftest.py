@@ -13,9 +13,14 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.setdefault(_name, "1")
 
+import hypothesis
 import pytest
 import torch
 from jaxtyping import install_import_hook
+
+# No example is too slow: how long one takes says as much of the machine.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 

@@ -24,7 +24,7 @@ def best_fit_decreasing(lengths: list[int], capacity: int) -> list[int]:
     return sorted(rooms)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lengths=st.lists(st.integers(1, 20), max_size=80))
 def test_packing_equals_best_fit_decreasing(lengths: list[int]) -> None:
     packing = pack(np.array(lengths, dtype=np.int64), 20)
@@ -42,7 +42,7 @@ def test_packing_many_pieces_fills_the_rows() -> None:
     assert sums.max() <= 256
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=12),
     context=st.integers(1, 16),

@@ -49,7 +49,7 @@ def check(blanks: Blanks, text: np.ndarray, marks: Marks, mask_id: int) -> None:
     assert marks.begin is None or blanks.source[0] == marks.begin
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     text=st.lists(st.integers(0, 20), min_size=2, max_size=120),
     rate=st.floats(0.01, 0.9),

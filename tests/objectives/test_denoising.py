@@ -14,7 +14,7 @@ from trivium.objectives.denoising import denoise, infill_spans, permute_sentence
 MASK, STOP, END = 99, 7, 8
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     text=st.lists(st.integers(0, 20), min_size=1, max_size=150),
     rate=st.floats(0.01, 0.7),

@@ -19,7 +19,7 @@ def test_the_two_orders() -> None:
     assert arranged([1, 2], [], [5], MARKS, "prefix-suffix-middle").tolist() == [P, 1, 2, S, 5, M]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=st.lists(st.integers(0, 50), max_size=60), seed=st.integers(0, 2**32 - 1))
 def test_nothing_is_lost(text: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from trivium.objectives.span_corruption import corrupt_spans, counts, fill_spans
 SENTINELS = list(range(1000, 900, -1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     length=st.integers(2, 300),
     rate=st.floats(0.01, 0.9),
@@ -94,7 +94,7 @@ def test_published_lengths_of_texts() -> None:
     assert raw_tokens(512, rate=0.5, mean_span=3.0) == 767
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(context=st.integers(4, 700), rate=st.floats(0.01, 0.95), mean_span=st.floats(1.0, 70.0))
 def test_texts_fill_their_context(context: int, rate: float, mean_span: float) -> None:
     length = raw_tokens(context, rate=rate, mean_span=mean_span)

@@ -15,7 +15,7 @@ SENTINELS = list(range(1000, 1600))
 MODES = {"R": 1700, "S": 1701, "X": 1702}
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(length=st.integers(2, 600), seed=st.integers(0, 2**32 - 1), modes=st.booleans())
 def test_filling_gives_the_text_back(length: int, seed: int, modes: bool) -> None:
     rng = np.random.default_rng(seed)

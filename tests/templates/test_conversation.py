@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
@@ -87,7 +87,7 @@ WORDS = [*"ab é\n|<>[]", *TOKENS, "<|", "|>", "</", "end", "<0x41>"]
 CONTENT = st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map("".join)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     key=st.sampled_from(DIALECTS),
     contents=st.lists(CONTENT, min_size=2, max_size=6).filter(lambda contents: len(contents) % 2 == 0),

@@ -64,13 +64,13 @@ def test_the_vocabulary_fits(kind: str, trained) -> None:
 ASCII = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text())
 def test_byte_level_loses_nothing(trained, text: str) -> None:
     assert trained["byte_bpe"].decode(trained["byte_bpe"].encode(text)) == text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(alphabet=" \n\tabcdefghijklmnopqrstuvwxyzABCDE.,'0123456789"))
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "character"])
 def test_known_characters_survive_with_all_white_space(trained, kind: str, text: str) -> None:
@@ -78,7 +78,7 @@ def test_known_characters_survive_with_all_white_space(trained, kind: str, text:
     assert trained[kind].decode(trained[kind].encode(known)) == known
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=ASCII)
 @pytest.mark.parametrize("kind", ["wordpiece", "word"])
 def test_words_survive_but_not_the_space_between(trained, kind: str, text: str) -> None:

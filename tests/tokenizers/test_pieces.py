@@ -21,7 +21,7 @@ def byte_bpe() -> Tokenizer:
     return tokenizers.train(["the cat, the dog and the bird"] * 5, vocabulary_size=290)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text())
 def test_pieces_of_a_byte_level_vocabulary_cover_the_text(byte_bpe: Tokenizer, text: str) -> None:
     found = pieces(byte_bpe, text)

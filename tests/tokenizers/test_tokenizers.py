@@ -29,7 +29,7 @@ def character() -> JsonTokenizer:
     return tokenizers.train(CORPUS, kind="character")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.text() | st.text(alphabet="ab 1'\n\t\r.=sé漢<|end>"))
 def test_fast_ids_equal_the_rust_library_and_text_survives(byte_bpe: JsonTokenizer, text: str) -> None:
     ids = byte_bpe.encode(text)

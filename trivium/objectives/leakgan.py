@@ -13,7 +13,7 @@ no step is worth more than another: in effect a constant reward, which is offere
 
 The authors' texts are filled up to one length. Where a text ends when it ends, goals whose c steps reach beyond it must
 not be left out of the Manager's loss: then none has ever led to an end, to end is what earns the Worker least, and it
-learns not to (docs/log.md). Here such a goal leads to the end. The program takes every c-th goal, summed with those
+learns not to (docs/log.md). Here such a goal leads to the end. Their program takes every c-th goal, summed with those
 before it, where this takes every one.
 """
 

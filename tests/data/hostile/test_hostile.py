@@ -18,7 +18,7 @@ from trivium.errors import DataError
 HERE = pathlib.Path(__file__).parent
 Results = dict[str, dict[str, Any]]
 SECONDS = 20
-"""Of computation, for each file: a bound, ten times of what the longest takes."""
+"""Of computation, for each file: a bound, ten times what the longest takes."""
 MEBIBYTES = 400
 ADDRESS_SPACE_GIBIBYTES = 3
 

@@ -53,7 +53,7 @@ def test_overlaps_count_once() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "bb", "ccc", "d"]), max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_equal_to_the_slow_count(words: list[str]) -> None:
     result = measure_repetition(words)
     assert result.top == pytest.approx([slow_top(words, n) for n in (2, 3, 4)])
@@ -61,7 +61,7 @@ def test_equal_to_the_slow_count(words: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "bb", "ccc"]), min_size=1, max_size=12), st.integers(2, 6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_copies_are_equal_to_the_slow_count(words: list[str], copies: int) -> None:
     words = [*words, "end"] * copies
     result = measure_repetition(words)
@@ -69,7 +69,7 @@ def test_copies_are_equal_to_the_slow_count(words: list[str], copies: int) -> No
 
 
 @given(st.lists(st.sampled_from(["a", "bb", "c"]), max_size=40), st.integers(1, 3), st.integers(2, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_words_of_several_letters_are_runs_of_letters(letters: list[str], copies: int, size: int) -> None:
     letters = letters * copies
     result = measure_repetition(letters, size)

@@ -13,7 +13,7 @@ from trivium.evaluation.metrics.edit_similarity import edit_distance
 short = st.text("abc ", max_size=7)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(left=short, right=short)
 def test_distance_is_the_fewest_changes(left: str, right: str) -> None:
     @cache
